@@ -1,0 +1,1 @@
+//! Commands on data: [`strings`], [`generic`], [`hashes`]; what they share stands here.

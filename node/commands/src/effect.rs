@@ -1,0 +1,62 @@
+//! What a turn asks of the world outside: carried out by the shard after the turn.
+
+use rejoin_protocol::{ClientId, NextOffset, ReplicationId};
+
+/// One request to the world outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Close a client's connection once its output is sent (QUIT), or at once (CLIENT KILL).
+    CloseClient {
+        /// Whose.
+        client: ClientId,
+        /// Whether the replies so far are sent first.
+        after_reply: bool,
+    },
+    /// Follow a master (REPLICAOF host port).
+    Follow {
+        /// Its host name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// Become a master (REPLICAOF NO ONE).
+    Unfollow,
+    /// This client is a replica and asks for the stream: its connection leaves the shard.
+    AttachReplica {
+        /// The client that becomes a replica.
+        client: ClientId,
+        /// What it asks for.
+        wanted: WantedStream,
+    },
+    /// Leave (SHUTDOWN).
+    Shutdown {
+        /// `SHUTDOWN NOW`: do not wait for replicas.
+        now: bool,
+    },
+    /// A setting was changed by CONFIG SET; those who act on it look it up.
+    SettingChanged {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The shard stands still for a while (DEBUG SLEEP).
+    Sleep {
+        /// How long.
+        millis: u64,
+    },
+}
+
+/// What a replica asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedStream {
+    /// SYNC: a full copy, without offsets.
+    Sync,
+    /// PSYNC.
+    Psync {
+        /// The stream it follows; `None` for `?`.
+        replid: Option<ReplicationId>,
+        /// The byte it wants next; `None` for -1.
+        from: Option<NextOffset>,
+        /// PSYNC ... FAILOVER: take over.
+        failover: bool,
+    },
+}

@@ -1,0 +1,37 @@
+//! The command table and its handlers, as pure code: the requests of one turn in, replies and log bytes out.
+//!
+//! It opens no socket, reads no clock and draws no random numbers of its own: time and seeds come as arguments, and
+//! what must happen outside (closing a client, following a master, shutting down) leaves as an [`Effect`].
+//!
+//! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`]
+//! (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log), then the
+//! handlers: [`data`], [`session`], [`node`].
+//!
+//! Invariants:
+//! * a reply is written to the session's output only, and a write's log bytes to the engine's log only; who sends
+//!   either, and when, is not decided here;
+//! * what a write propagates is decided by its handler or taken verbatim, and always ends at a border;
+//! * while the node follows a master, nothing is propagated but the master's own bytes.
+
+pub mod call;
+pub mod command;
+pub mod data;
+pub mod effect;
+pub mod engine;
+pub mod failure;
+pub mod node;
+pub mod propagation;
+pub mod session;
+pub mod settings;
+pub mod table;
+pub mod turn;
+pub mod watch;
+
+pub use call::Call;
+pub use command::{Command, Flags, Handler, KeySpec};
+pub use effect::Effect;
+pub use engine::{Engine, Request, Role};
+pub use failure::Failure;
+pub use session::{Session, SessionKind};
+pub use settings::Settings;
+pub use turn::{Input, TurnReport};

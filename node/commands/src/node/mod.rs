@@ -1,0 +1,3 @@
+//! Commands on the node: INFO, CONFIG, COMMAND, DEBUG, replication's commands.
+
+pub mod status;

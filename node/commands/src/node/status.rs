@@ -1,0 +1,124 @@
+//! What INFO and ROLE tell: plain numbers that the shard keeps up to date.
+
+use rejoin_protocol::{NextOffset, Offset, ReplicationId, UnixMillis};
+
+/// One replica, as the master sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// Its address.
+    pub ip: String,
+    /// The port it serves on.
+    pub port: u16,
+    /// `wait_bgsave`, `send_bulk` or `online`.
+    pub state: &'static str,
+    /// The last offset it acknowledged.
+    pub offset: Offset,
+    /// When it last acknowledged.
+    pub acked_at: UnixMillis,
+}
+
+/// The link to the master, as a replica sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamStatus {
+    /// The master's host.
+    pub host: String,
+    /// The master's port.
+    pub port: u16,
+    /// Redis' name of the link's state for ROLE: `connect`, `connecting`, `sync`, `connected`.
+    pub state: &'static str,
+    /// When something last came.
+    pub last_io: UnixMillis,
+    /// When it went down, if it is down.
+    pub down_since: Option<UnixMillis>,
+    /// Bytes of a running full sync received so far.
+    pub sync_read_bytes: u64,
+    /// Bytes of a running full sync in all, when known.
+    pub sync_total_bytes: Option<u64>,
+    /// Offset of what was received, applied or not.
+    pub read_offset: Offset,
+}
+
+/// The node's place in replication and its identity.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// The stream's name.
+    pub replid: ReplicationId,
+    /// The name of the stream it continued, or [`ReplicationId::NONE`].
+    pub replid2: ReplicationId,
+    /// The first byte at which `replid2` no longer holds; `None` shows as -1.
+    pub second_offset: Option<NextOffset>,
+    /// Replicas.
+    pub replicas: Vec<ReplicaStatus>,
+    /// The master, if this node follows one.
+    pub upstream: Option<UpstreamStatus>,
+    /// The first byte of the stream that is still in memory.
+    pub hot_first: NextOffset,
+    /// The log's memory budget in bytes (`repl_backlog_size`).
+    pub hot_budget: u64,
+    /// Full syncs served.
+    pub sync_full: u64,
+    /// Partial syncs served.
+    pub sync_partial_ok: u64,
+    /// Partial syncs refused.
+    pub sync_partial_err: u64,
+    /// 40 hex digits, random per start.
+    pub run_id: String,
+    /// When the node started.
+    pub started: UnixMillis,
+    /// The port it serves on.
+    pub tcp_port: u16,
+    /// The configuration file, or empty.
+    pub config_file: String,
+    /// The executable.
+    pub executable: String,
+    /// The initial data is being loaded.
+    pub loading: bool,
+}
+
+impl Default for NodeStatus {
+    fn default() -> Self {
+        Self {
+            replid: ReplicationId::NONE,
+            replid2: ReplicationId::NONE,
+            second_offset: None,
+            replicas: Vec::new(),
+            upstream: None,
+            hot_first: NextOffset::FIRST,
+            hot_budget: 0,
+            sync_full: 0,
+            sync_partial_ok: 0,
+            sync_partial_err: 0,
+            run_id: String::new(),
+            started: UnixMillis::new(0),
+            tcp_port: 0,
+            config_file: String::new(),
+            executable: String::new(),
+            loading: false,
+        }
+    }
+}
+
+/// Counters of INFO stats.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Connections accepted.
+    pub connections_received: u64,
+    /// Connections refused over `maxclients`.
+    pub connections_rejected: u64,
+    /// Commands executed.
+    pub commands_processed: u64,
+    /// Bytes read from clients.
+    pub net_input_bytes: u64,
+    /// Bytes written to clients.
+    pub net_output_bytes: u64,
+    /// Keys deleted because they had expired.
+    pub expired_keys: u64,
+    /// Lookups that found something.
+    pub keyspace_hits: u64,
+    /// Lookups that did not.
+    pub keyspace_misses: u64,
+    /// Error replies.
+    pub error_replies: u64,
+    /// Changes since the last save.
+    pub changes_since_save: u64,
+}

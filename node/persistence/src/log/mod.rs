@@ -1,0 +1,154 @@
+//! The hot log: the end of the replication stream, in memory, as blocks shared by reference.
+//!
+//! One writer (the shard) appends through [`HotLog`]; any number of [`Cursor`]s on any thread read. Appending and
+//! reading take no lock; opening a cursor takes one that the writer takes only when a block begins or is released.
+//! It knows bytes, offsets and borders, neither commands nor files.
+//!
+//! Invariants:
+//! * `first_held <= visible + 1 <= appended + 1`, and readers never see a byte past `visible`;
+//! * what is visible ends at a border: the writer says where one is by [`HotLog::publish`];
+//! * the log itself holds at least the budget once that much was written, and less than a block more;
+//! * a block that was released lives as long as a cursor reads it or one before it: [`LogHandle::bytes_pinned`].
+
+mod block;
+mod cursor;
+mod writer;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rejoin_protocol::{ByteCount, NextOffset, Offset};
+use thiserror::Error;
+
+use block::{Block, BlockMeter};
+pub use cursor::{Cursor, CursorEnd};
+pub use writer::{BLOCK_BYTES, HotLog};
+
+/// A number on cache lines of its own: the border is stored at every publish and polled by every reader, and
+/// must not drag its neighbours along. 128 bytes, because lines are fetched in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct OwnLine(AtomicU64);
+
+/// What the writer, the handles and the cursors of one log share.
+#[derive(Debug)]
+struct Shared {
+    /// The last visible byte. Stored (Release) by the writer after everything that makes the bytes reachable.
+    visible: OwnLine,
+    /// Counts restarts. Stored before the first `visible` of the new stream, so that whoever loads that `visible`
+    /// with Acquire sees that its cursor belongs to an old one.
+    generation: AtomicU64,
+    /// The last byte before the first held. Stored by the writer when it releases blocks.
+    before_first: AtomicU64,
+    /// The memory budget. Stored by handles, read by the writer at each publish.
+    budget: AtomicU64,
+    /// Memory of the blocks that the writer keeps: published, not yet published and spare ones.
+    bytes_kept: AtomicU64,
+    /// Memory of all blocks, those that only cursors keep included.
+    meter: Arc<BlockMeter>,
+    /// The published blocks in order; never empty. Changed by the writer at block changes alone.
+    blocks: Mutex<VecDeque<Arc<Block>>>,
+}
+
+impl Shared {
+    fn visible(&self) -> Offset {
+        Offset::new(self.visible.0.load(Ordering::Acquire))
+    }
+
+    fn before_first(&self) -> Offset {
+        Offset::new(self.before_first.load(Ordering::Acquire))
+    }
+
+    /// The published blocks. A panic elsewhere cannot leave them half changed, so a poisoned lock is taken over.
+    fn blocks(&self) -> MutexGuard<'_, VecDeque<Arc<Block>>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A shared view of the log: what is held, and cursors into it. Cheap to clone, `Send + Sync`.
+#[derive(Clone, Debug)]
+pub struct LogHandle {
+    shared: Arc<Shared>,
+}
+
+impl LogHandle {
+    /// The last visible byte.
+    #[must_use]
+    pub fn visible(&self) -> Offset {
+        self.shared.visible()
+    }
+
+    /// The first byte still held. With nothing held it is the byte after [`LogHandle::visible`].
+    #[must_use]
+    pub fn first_held(&self) -> NextOffset {
+        self.shared.before_first().next()
+    }
+
+    /// Sets the memory budget; takes effect at the next publish.
+    pub fn set_budget(&self, budget: ByteCount) {
+        self.shared.budget.store(budget.get(), Ordering::Relaxed);
+    }
+
+    /// The memory budget.
+    #[must_use]
+    pub fn budget(&self) -> ByteCount {
+        ByteCount::new(self.shared.budget.load(Ordering::Relaxed))
+    }
+
+    /// Visible bytes of the stream that the log holds (INFO's `repl_backlog_histlen`).
+    #[must_use]
+    pub fn bytes_held(&self) -> ByteCount {
+        // The later number is loaded last: the first byte only moves towards the border.
+        let before_first = self.shared.before_first();
+        self.shared.visible().since(before_first)
+    }
+
+    /// Memory of all blocks alive, in whole blocks: held, being filled, kept for reuse, and pinned.
+    #[must_use]
+    pub fn bytes_allocated(&self) -> ByteCount {
+        ByteCount::new(self.shared.meter.bytes_alive())
+    }
+
+    /// Memory of blocks that the log has released and that only slow cursors keep alive. Near enough for operators:
+    /// the numbers behind it are read one after the other.
+    #[must_use]
+    pub fn bytes_pinned(&self) -> ByteCount {
+        let alive = self.shared.meter.bytes_alive();
+        ByteCount::new(alive.saturating_sub(self.shared.bytes_kept.load(Ordering::Relaxed)))
+    }
+
+    /// A cursor at `at`, which must lie within what is held or be the byte after the last: Redis' rule for PSYNC,
+    /// `first_held <= at <= visible + 1`. Wanting byte 0 is the same as wanting byte 1.
+    pub fn open_cursor(&self, at: NextOffset) -> Result<Cursor, NotHeld> {
+        let blocks = self.shared.blocks();
+        // Under the lock the first block stays held and no restart happens; the border may move on meanwhile.
+        let (visible, before_first) = (self.shared.visible(), self.shared.before_first());
+        let position = at.prior();
+        if position < before_first || position > visible {
+            return Err(NotHeld { wanted: at, first: before_first.next(), visible });
+        }
+        let after = blocks.partition_point(|block| block.start() <= position);
+        let block = after.checked_sub(1).and_then(|place| blocks.get(place));
+        #[expect(clippy::expect_used, reason = "the first block starts at `before_first`, which was compared above")]
+        let block = Arc::clone(block.expect("a held position lies in a block"));
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        Ok(Cursor::new(Arc::clone(&self.shared), generation, block, position))
+    }
+}
+
+/// The wanted byte is not in memory.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("wanted {wanted}, have {first}..={visible}")]
+pub struct NotHeld {
+    /// What was asked for.
+    pub wanted: NextOffset,
+    /// The first byte held.
+    pub first: NextOffset,
+    /// The last visible byte.
+    pub visible: Offset,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

@@ -1,0 +1,1 @@
+//! What masters and replicas say on a TCP link: the PSYNC grammar.
