@@ -1,1 +1,48 @@
-//! Placeholder.
+//! Runs a node: the shard's data plane, the five actors of the control plane, the links between nodes.
+//!
+//! Threads: `shard` ([`shard`]: clients, keyspace, log; no actor in it), `control` (an actix System with [`master`],
+//! [`replica`], [`snapshotter`], [`buffer_manager`]), an arbiter of its own for [`aof_sender`], `links` ([`links`]:
+//! bytes to and from other nodes), and one more for each snapshot or load while it runs. The node's `boot.rs` starts
+//! them; [`control`] wires the actors, and nobody looks anyone up.
+//!
+//! # Who tells what to whom
+//!
+//! Every mailbox and inbox is bounded ([`mailbox::MAILBOX_MAX`], [`messages::shard::SHARD_INBOX_MAX`],
+//! [`messages::links::LINKS_INBOX_MAX`]). *Complain*: a full mailbox is logged as an error, and the sender's own
+//! timeout mends what is lost. *Drop*: a later message says the same. *Wait*: the sender waits; it is never the shard.
+//!
+//! | From | To | Message | When full |
+//! |---|---|---|---|
+//! | shard | `Master` | `AttachReplica`, `Promote`, `Demote`, `AdoptLineage`, `ReplaceLineage`, `UpstreamDown` | complain |
+//! | shard | `Replica` | `FollowMaster`, `Unfollow`, `LinkLost` | complain |
+//! | shard | `BufferManager` | `SetBudget` | complain |
+//! | `Master` | links | `Serve`, `Drop` | complain |
+//! | `Master` | `Snapshotter` | `JoinSnapshot` | complain |
+//! | `Master` | `AofSender` | `SendHistory`, `CancelHistory` | complain |
+//! | `Master` | shard | `MasterStatus` | drop |
+//! | `AofSender` | `Master` | `HistoryRefused` | complain |
+//! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
+//! | `Snapshotter` | shard | `TakeSnapshot` | wait |
+//! | snapshot thread | `Snapshotter` | `SnapshotEnded` | complain |
+//! | snapshot thread | links (session) | chunks, at most a few in flight | wait |
+//! | `Replica` | links | `Dial`, `HangUp` | complain |
+//! | `Replica` | shard | `UpstreamStatus` | drop |
+//! | links (session) | `Master` | `ReplicaProgress`: drop; `ReplicaLost`: complain | |
+//! | links (session) | `BufferManager` | `OpenCursor`, `CloseCursor`: complain; `MoveCursor`: drop | |
+//! | links (upstream) | `Replica` | `LinkUp`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
+//! | links (upstream) | shard | `Position`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
+//!
+//! A part lost in a panic is reported as [`events::NodeEvent::PartLost`]: nothing restarts silently.
+
+pub mod aof_sender;
+pub mod buffer_manager;
+pub mod clock;
+pub mod control;
+pub mod events;
+pub mod links;
+pub mod mailbox;
+pub mod master;
+pub mod messages;
+pub mod replica;
+pub mod shard;
+pub mod snapshotter;

@@ -15,7 +15,7 @@ pub fn say(line: impl Display) {
 /// their length stated.
 #[must_use]
 pub fn quoted(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 200;
+    const SHOWN_MAX: usize = 100;
     let mut text = String::from("\"");
     for &byte in bytes.iter().take(SHOWN_MAX) {
         match byte {

@@ -1,7 +1,8 @@
 //! A small blocking RESP client for checks: one connection, RESP2 or RESP3, pipelining by hand.
 //!
 //! It is not for programs. It never reconnects, it believes in timeouts rather than in liveness, and it shows replies
-//! with all that the wire says (`$-1` and `*-1` are told apart), because a check wants to see that.
+//! with all that the wire says (`$-1`, `*-1` and `_` told apart, the digits of a double as they came), because a check
+//! wants to see that. Its reader is therefore not the node's own, which would also hide a mistake that both share.
 
 mod reply;
 

@@ -102,16 +102,18 @@ impl Binary {
     }
 
     /// What every process of this kind gets besides port, bind, dir and logfile: no dump file at exit, DEBUG for the
-    /// digest, and a short delay before a disk-less sync. The node is started as its users start it.
-    pub(super) fn default_options(&self) -> &'static [&'static str] {
-        const STOCK: &[&str] =
-            &["--save", "", "--enable-debug-command", "yes", "--repl-diskless-sync-delay", "0", "--daemonize", "no"];
-        const BEFORE_7: &[&str] = &["--save", "", "--repl-diskless-sync-delay", "0", "--daemonize", "no"];
-        match self.kind {
-            ServerKind::Redis62 => BEFORE_7,
-            _ if self.is_stock() => STOCK,
-            _ => &[],
+    /// digest, no delay before a disk-less sync, and a backlog that outlasts a short cut under full load. The node is
+    /// started as its users start it.
+    pub(super) fn default_options(&self) -> Vec<&'static str> {
+        if !self.is_stock() {
+            return Vec::new();
         }
+        let mut options = vec!["--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"];
+        // Before 7.0 DEBUG was always there, and the option was not.
+        if self.kind != ServerKind::Redis62 {
+            options.extend(["--enable-debug-command", "yes"]);
+        }
+        options
     }
 }
 

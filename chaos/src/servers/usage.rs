@@ -45,7 +45,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    /// Of the process with this id.
+    pub fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/status");
         let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
         Ok(Self { resident: kibibytes(&status, "VmRSS:")?, resident_peak: kibibytes(&status, "VmHWM:")? })

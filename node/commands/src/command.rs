@@ -43,6 +43,8 @@ bitflags! {
         const MOVABLE_KEYS = 1 << 14;
         /// Not counted by `CLIENT NO-TOUCH`-like accounting: must not refresh access clocks.
         const NO_TOUCH = 1 << 15;
+        /// Refused unless `enable-debug-command` allows it.
+        const PROTECTED = 1 << 16;
     }
 }
 
@@ -94,6 +96,32 @@ pub struct Command {
 }
 
 impl Command {
+    /// A row without keys and subcommands.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        arity: i32,
+        flags: Flags,
+        group: &'static str,
+        since: &'static str,
+        summary: &'static str,
+        handler: Handler,
+    ) -> Self {
+        Self { name, arity, flags, keys: KeySpec::NONE, group, since, summary, handler, subcommands: &[] }
+    }
+
+    /// The row with its keys.
+    #[must_use]
+    pub const fn with_keys(self, keys: KeySpec) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The row with its subcommands.
+    #[must_use]
+    pub const fn with_subcommands(self, subcommands: &'static [Command]) -> Self {
+        Self { subcommands, ..self }
+    }
+
     /// Whether `count` arguments (the name included) fit.
     #[inline]
     #[must_use]

@@ -1,6 +1,6 @@
 //! What a turn asks of the world outside: carried out by the shard after the turn.
 
-use rejoin_protocol::{ClientId, NextOffset, ReplicationId};
+use rejoin_protocol::{ClientId, NextOffset, Offset, ReplicationId};
 
 /// One request to the world outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,31 @@ pub enum Effect {
         /// How long.
         millis: u64,
     },
+    /// The master asked how far we are (REPLCONF GETACK).
+    AckMaster {
+        /// What to answer: the offset before that request's bytes.
+        offset: Offset,
+    },
+    /// A new replid without a reason (DEBUG CHANGE-REPL-ID).
+    ChangeReplId,
+    /// Close the connections of all replicas (CLIENT KILL TYPE replica).
+    CloseReplicas,
+}
+
+impl Effect {
+    /// Whether it must be carried out before the next request of anyone is executed: the turn ends early behind it.
+    #[must_use]
+    pub fn ends_turn(&self) -> bool {
+        match self {
+            Self::Follow { .. }
+            | Self::Unfollow
+            | Self::AttachReplica { .. }
+            | Self::Shutdown { .. }
+            | Self::Sleep { .. }
+            | Self::ChangeReplId => true,
+            Self::CloseClient { .. } | Self::SettingChanged { .. } | Self::AckMaster { .. } | Self::CloseReplicas => false,
+        }
+    }
 }
 
 /// What a replica asks for.

@@ -5,8 +5,12 @@ use rejoin_keyspace::{KeyHash, Keyspace, KeyspaceOptions};
 use rejoin_protocol::{ClientId, DbIndex, Offset, UnixMillis};
 
 use crate::{
-    Call, Command, Effect, Settings,
-    node::status::{NodeStatus, Stats},
+    Call, Command, Effect, Failure, Session, Settings,
+    node::{
+        pause::Pause,
+        rates::Rates,
+        status::{NodeStatus, Stats},
+    },
     propagation::Propagation,
     session::Sessions,
     watch::Watches,
@@ -56,6 +60,18 @@ pub struct Engine {
     pub stats: Stats,
     /// The time of the running turn.
     pub now: UnixMillis,
+    /// CLIENT PAUSE; lapses by itself.
+    pub(crate) pause: Option<Pause>,
+    /// Clients in WAIT.
+    pub(crate) waiting: Vec<ClientId>,
+    /// A client waits for replicas that should be asked how far they are.
+    pub(crate) acks_wanted: bool,
+    /// EXEC is running: nothing may wait.
+    pub(crate) in_transaction: bool,
+    /// An effect must be carried out before anything else is executed; reset by each turn.
+    pub(crate) turn_ended: bool,
+    /// What the instantaneous figures of INFO are made of.
+    pub(crate) rates: Rates,
     /// State of the generator behind [`Engine::random`].
     random_state: u64,
 }
@@ -75,6 +91,12 @@ impl Engine {
             status: NodeStatus::default(),
             stats: Stats::default(),
             now: UnixMillis::new(0),
+            pause: None,
+            waiting: Vec::new(),
+            acks_wanted: false,
+            in_transaction: false,
+            turn_ended: false,
+            rates: Rates::default(),
             random_state: random_seed | 1,
         }
     }
@@ -88,21 +110,41 @@ impl Engine {
         z ^ (z >> 31)
     }
 
-    /// Executes one request of `client`, whose replies go to its session's output. Unknown clients are ignored.
-    pub fn execute(&mut self, client: ClientId, request: Request<'_>) {
-        let Some(mut session) = self.sessions.take(client) else { return };
-        self.dispatch(&mut session, request);
-        self.sessions.put_back(session);
+    /// Takes in a new client. It counts as authenticated if no password is asked for at this moment.
+    pub fn session_opened(&mut self, mut session: Session) {
+        session.authenticated = self.settings.requirepass.is_empty();
+        self.stats.connections_received += 1;
+        self.sessions.insert(session);
+    }
+
+    /// Forgets a client and whatever it held. To be called when its connection has gone, or has become a replica's.
+    pub fn session_closed(&mut self, id: ClientId) -> Option<Box<Session>> {
+        let mut session = self.sessions.remove(id)?;
+        self.end_transaction(&mut session);
+        self.waiting.retain(|&waiting| waiting != id);
+        Some(session)
+    }
+
+    /// Asks the world outside for something; see [`Effect::ends_turn`].
+    pub fn ask(&mut self, effect: Effect) {
+        self.turn_ended |= effect.ends_turn();
+        self.effects.push(effect);
+    }
+
+    /// Whether the node follows a master, as its settings say it (the link may not be there yet).
+    #[must_use]
+    pub fn follows_a_master(&self) -> bool {
+        self.role == Role::Replica
     }
 
     /// Runs a handler as (part of) a unit: stamps positions, takes back a failed reply, propagates what was changed.
     /// The caller begins and ends the unit.
     pub(crate) fn run(
         &mut self,
-        session: &mut crate::Session,
+        session: &mut Session,
         command: &'static Command,
         request: Request<'_>,
-    ) -> Result<(), crate::Failure> {
+    ) -> Result<(), Failure> {
         self.keyspace.set_position(self.log.position());
         let replied = session.out.len();
         let mut call = Call::new(self, session, command, request);
@@ -118,13 +160,15 @@ impl Engine {
     /// Deletes keys whose time has come, at most `limit` of them per database, and logs each as DEL. Does nothing on
     /// a replica. Returns how many were deleted.
     pub fn expire_due(&mut self, limit: usize) -> usize {
-        if self.role == Role::Replica {
+        if self.role == Role::Replica || !self.settings.active_expire || self.is_paused() {
             return 0;
         }
+        // Expired means past, not at, its time; the index says "at or before".
+        let before_now = UnixMillis::new(self.now.get().saturating_sub(1));
         let mut deleted = 0;
         for index in (0..self.keyspace.database_count()).map(DbIndex::new) {
             for _ in 0..limit {
-                let Some(entry) = self.keyspace.database(index).first_expired(self.now) else { break };
+                let Some(entry) = self.keyspace.database(index).first_expired(before_now) else { break };
                 let entry = entry.clone();
                 self.log.begin_unit();
                 self.delete_expired(index, entry.key());
@@ -143,13 +187,5 @@ impl Engine {
         self.log.push(db, &[b"DEL", key]);
         self.stats.expired_keys += 1;
         self.watches.key_changed(db, key);
-    }
-}
-
-impl Engine {
-    /// The checks before execution, then execution, queueing in MULTI, or refusal.
-    fn dispatch(&mut self, session: &mut crate::Session, request: Request<'_>) {
-        let _ = (session, request, &self.effects);
-        todo!()
     }
 }

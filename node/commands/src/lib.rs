@@ -3,9 +3,9 @@
 //! It opens no socket, reads no clock and draws no random numbers of its own: time and seeds come as arguments, and
 //! what must happen outside (closing a client, following a master, shutting down) leaves as an [`Effect`].
 //!
-//! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`]
-//! (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log), then the
-//! handlers: [`data`], [`session`], [`node`].
+//! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`] and
+//! `dispatch` (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log),
+//! [`apply`] (the master's stream), then the handlers: [`data`], [`session`], [`node`].
 //!
 //! Invariants:
 //! * a reply is written to the session's output only, and a write's log bytes to the engine's log only; who sends
@@ -13,9 +13,11 @@
 //! * what a write propagates is decided by its handler or taken verbatim, and always ends at a border;
 //! * while the node follows a master, nothing is propagated but the master's own bytes.
 
+pub mod apply;
 pub mod call;
 pub mod command;
 pub mod data;
+pub(crate) mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod failure;
@@ -24,9 +26,13 @@ pub mod propagation;
 pub mod session;
 pub mod settings;
 pub mod table;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+mod tests;
 pub mod turn;
 pub mod watch;
 
+pub use apply::ApplyError;
 pub use call::Call;
 pub use command::{Command, Flags, Handler, KeySpec};
 pub use effect::Effect;
@@ -34,4 +40,4 @@ pub use engine::{Engine, Request, Role};
 pub use failure::Failure;
 pub use session::{Session, SessionKind};
 pub use settings::Settings;
-pub use turn::{Input, TurnReport};
+pub use turn::{Applied, Input, TurnReport};

@@ -57,6 +57,12 @@ impl Propagation {
         self.selected = selected;
     }
 
+    /// The stream moved by bytes that are not ours to log (the master's). The buffer must be empty.
+    pub fn advance(&mut self, bytes: ByteCount) {
+        assert!(self.bytes.is_empty(), "own log bytes stand before the master's");
+        self.base = self.base.advance(bytes);
+    }
+
     /// Begins a unit.
     #[inline]
     pub fn begin_unit(&mut self) {

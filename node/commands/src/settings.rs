@@ -1,14 +1,29 @@
 //! The settings, by the names of redis.conf: one table of rows, which CONFIG GET/SET, the configuration file and the
 //! command line read.
 //!
-//! SKELETON: the fields that others use are fixed, the table comes.
+//! It reads no file. What the node acts on has a typed field; the other names of Redis 7.0 are kept as text
+//! (`stock`). Values are checked in one place (`value`), in Redis' words.
+
+mod row;
+mod stock;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+mod tests;
+mod used;
+pub(crate) mod value;
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use row::{Access, Kind, Row};
+use thiserror::Error;
+pub use value::{OutputLimit, OutputLimits};
 
 /// All settings, typed.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `port`.
     pub port: u16,
-    /// `bind`.
+    /// `bind`; `*` is every address, and a leading `-` means that it does not matter if this one is not there.
     pub bind: Vec<String>,
     /// `dir`.
     pub dir: String,
@@ -44,6 +59,8 @@ pub struct Settings {
     pub repl_ping_period_seconds: u64,
     /// `repl-diskless-sync-delay`, seconds.
     pub repl_diskless_sync_delay_seconds: u64,
+    /// `client-output-buffer-limit`, all classes.
+    pub client_output_limits: OutputLimits,
     /// `client-output-buffer-limit replica`, hard limit in bytes; until the log has files, a replica that lags more
     /// than this is dropped. 0 is no limit.
     pub replica_lag_bytes_max: u64,
@@ -71,4 +88,153 @@ pub struct Settings {
     pub shutdown_timeout_seconds: u64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
+    /// Settings without a field, by name, where they differ from their default.
+    pub others: BTreeMap<&'static str, String>,
+}
+
+/// Why a setting was not taken. `Display` is what Redis says of it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SettingError {
+    /// There is no setting of this name.
+    #[error("Bad directive or wrong number of arguments{}", .0.map_or(String::new(), |name| format!(" (did you mean '{name}'?)")))]
+    Unknown(Option<&'static str>),
+    /// Too many or too few values.
+    #[error("wrong number of arguments")]
+    WrongCount,
+    /// It can be set at the start alone.
+    #[error("can't set immutable config")]
+    Immutable,
+    /// It can be changed only if `enable-protected-configs` says so.
+    #[error("can't set protected config")]
+    Protected,
+    /// The same setting twice in one CONFIG SET.
+    #[error("duplicate parameter")]
+    Duplicate,
+    /// Not text.
+    #[error("argument is not valid UTF-8")]
+    NotText,
+    /// The value is none that it takes.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// All names, aliases included, sorted.
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<&'static str> = rows().flat_map(|row| [Some(row.name), row.alias]).flatten().collect();
+    names.sort_unstable();
+    names
+});
+
+fn rows() -> impl Iterator<Item = &'static Row> {
+    used::ROWS.iter().chain(stock::ROWS)
+}
+
+fn find(name: &[u8]) -> Option<(&'static Row, &'static str)> {
+    rows().find_map(|row| Some((row, row.spelling(name)?)))
+}
+
+impl Settings {
+    /// The value of a setting as CONFIG GET shows it; `None` for an unknown name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        find(name.as_bytes()).map(|(row, _)| self.read(row))
+    }
+
+    /// All names, aliases included, sorted.
+    #[must_use]
+    pub fn names(&self) -> &'static [&'static str] {
+        &NAMES
+    }
+
+    /// Takes a directive of the configuration file or the command line: its values as they stood there. `save` and
+    /// `client-output-buffer-limit` add to what earlier lines said.
+    pub fn set(&mut self, name: &str, values: &[&str]) -> Result<(), SettingError> {
+        let Some((row, _)) = find(name.as_bytes()) else { return Err(SettingError::Unknown(nearest(name))) };
+        if values.is_empty() || (values.len() > 1 && !row.kind.takes_many()) {
+            return Err(SettingError::WrongCount);
+        }
+        let value = values.join(" ");
+        let mut canonical = row.kind.canonical(&value)?;
+        if matches!(row.kind, Kind::SavePoints)
+            && let Some(earlier) = self.others.get(row.name)
+            && !canonical.is_empty()
+        {
+            canonical = format!("{earlier} {canonical}").trim_start().to_owned();
+        }
+        self.write(row, canonical);
+        Ok(())
+    }
+
+    /// CONFIG SET: changes a setting while the node runs.
+    pub fn change(&mut self, name: &[u8], value: &[u8]) -> Result<(), SettingError> {
+        let (row, _) = self.changeable(name)?;
+        let value = str::from_utf8(value).map_err(|_| SettingError::NotText)?;
+        self.write(row, row.kind.canonical(value)?);
+        Ok(())
+    }
+
+    /// Whether CONFIG SET may change this setting now. Returns the name as it is spelled in the table, which may be an
+    /// alias.
+    pub fn check_changeable(&self, name: &[u8]) -> Result<&'static str, SettingError> {
+        self.changeable(name).map(|(_, spelling)| spelling)
+    }
+
+    /// The name of a setting under either of its names.
+    #[must_use]
+    pub fn canonical_name(name: &[u8]) -> Option<&'static str> {
+        find(name).map(|(row, _)| row.name)
+    }
+
+    fn changeable(&self, name: &[u8]) -> Result<(&'static Row, &'static str), SettingError> {
+        let found = find(name).ok_or(SettingError::Unknown(None))?;
+        match found.0.access {
+            Access::Anytime => Ok(found),
+            Access::StartOnly => Err(SettingError::Immutable),
+            Access::Protected if self.get("enable-protected-configs").as_deref() == Some("yes") => Ok(found),
+            Access::Protected => Err(SettingError::Protected),
+        }
+    }
+
+    fn read(&self, row: &Row) -> String {
+        match row.field {
+            Some(field) => (field.read)(self),
+            None => self.others.get(row.name).map_or_else(|| row.default.to_owned(), Clone::clone),
+        }
+    }
+
+    fn write(&mut self, row: &'static Row, canonical: String) {
+        match row.field {
+            Some(field) => (field.write)(self, &canonical),
+            None => {
+                self.others.insert(row.name, canonical);
+            }
+        }
+    }
+}
+
+/// The known name that is nearest to a misspelled one, if any is near.
+fn nearest(name: &str) -> Option<&'static str> {
+    const EDITS_MAX: usize = 3;
+    const BYTES_MAX: usize = 64;
+    if name.len() > BYTES_MAX {
+        return None;
+    }
+    let name = name.to_ascii_lowercase();
+    let (edits, nearest) = NAMES.iter().map(|known| (distance(name.as_bytes(), known.as_bytes()), *known)).min()?;
+    (edits <= EDITS_MAX.min(name.len() / 2)).then_some(nearest)
+}
+
+/// Insertions, deletions and replacements between two words.
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, byte) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(byte != other);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }

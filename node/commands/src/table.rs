@@ -1,12 +1,131 @@
 //! The static table of all commands, and the lookup by name.
 //!
-//! SKELETON.
+//! Every request passes through [`lookup`], so it neither allocates nor hashes more than two words: a small table
+//! with open addressing, built once from the groups' rows.
 
-use crate::Command;
+use std::sync::LazyLock;
+
+use crate::{Command, data, node, session};
+
+/// Places in the table; a power of two, at least four times the number of rows.
+const PLACES: usize = 1024;
+
+struct Table {
+    places: Box<[Option<&'static Command>; PLACES]>,
+    rows: Vec<&'static Command>,
+    /// `container|subcommand` of every subcommand, for CLIENT LIST.
+    full_names: Vec<(&'static Command, Box<str>)>,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
+
+impl Table {
+    fn build() -> Self {
+        let mut table = Self { places: Box::new([None; PLACES]), rows: Vec::new(), full_names: Vec::new() };
+        for group in data::GROUPS.iter().chain(session::GROUPS).chain(node::GROUPS) {
+            for row in *group {
+                table.insert(row);
+            }
+        }
+        assert!(table.rows.len() * 4 <= PLACES, "the command table is too full: double PLACES");
+        table
+    }
+
+    fn insert(&mut self, row: &'static Command) {
+        let mut place = place_of(row.name.as_bytes());
+        while let Some(other) = self.places[place] {
+            assert!(other.name != row.name, "two rows of the command table share a name");
+            place = (place + 1) % PLACES;
+        }
+        self.places[place] = Some(row);
+        self.rows.push(row);
+        for sub in row.subcommands {
+            self.full_names.push((sub, format!("{}|{}", row.name, sub.name).into()));
+        }
+    }
+}
 
 /// The row of the command called `name`, in any case.
+#[inline]
 #[must_use]
 pub fn lookup(name: &[u8]) -> Option<&'static Command> {
-    let _ = name;
-    todo!()
+    let places = &TABLE.places;
+    let mut place = place_of(name);
+    while let Some(row) = places[place] {
+        if row.name.len() == name.len() && row.name.as_bytes().eq_ignore_ascii_case(name) {
+            return Some(row);
+        }
+        place = (place + 1) % PLACES;
+    }
+    None
+}
+
+/// The row of a subcommand of `container`, in any case.
+#[must_use]
+pub fn subcommand(container: &'static Command, name: &[u8]) -> Option<&'static Command> {
+    container.subcommands.iter().find(|sub| sub.name.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// The name under which Redis shows a row: `get`, `client|list`.
+#[must_use]
+pub fn full_name(command: &'static Command) -> &'static str {
+    let row = TABLE.full_names.iter().find(|(row, _)| std::ptr::eq(*row, command));
+    row.map_or(command.name, |(_, name)| name)
+}
+
+/// All rows, containers included, subcommands not.
+#[must_use]
+pub fn rows() -> &'static [&'static Command] {
+    &TABLE.rows
+}
+
+/// Where the search for a name begins. Letters are folded by setting their case bit; what that folds besides is told
+/// apart by the comparison.
+#[inline]
+fn place_of(name: &[u8]) -> usize {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let (first, last) = match name.len() {
+        0 => return 0,
+        1..4 => {
+            let ends = [name[0], name[name.len() / 2], name[name.len() - 1], 0];
+            (u64::from(u32::from_le_bytes(ends)), 0)
+        }
+        4..8 => {
+            let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) else { return 0 };
+            (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+        }
+        _ => {
+            let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) else { return 0 };
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        }
+    };
+    let mixed = ((first | CASE) ^ (last | CASE).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (name.len() as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (mixed >> 40) as usize % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_in_any_case_and_nothing_else() {
+        for row in rows() {
+            assert!(std::ptr::eq(lookup(row.name.as_bytes()).unwrap(), *row));
+            assert!(lookup(row.name.to_ascii_uppercase().as_bytes()).is_some());
+        }
+        for name in ["", "g", "gett", "getx\0", "nosuchcommandatall", "\x07ET"] {
+            assert!(lookup(name.as_bytes()).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn rows_are_lower_case_and_subcommands_have_full_names() {
+        for row in rows() {
+            assert_eq!(row.name, row.name.to_ascii_lowercase());
+            for sub in row.subcommands {
+                assert_eq!(full_name(sub), format!("{}|{}", row.name, sub.name));
+            }
+        }
+    }
 }

@@ -3,15 +3,20 @@
 //!
 //! The touch and the execution go in windows of a few dozen requests: more would push the first lines out of the
 //! cache again before they are used.
+//!
+//! Held back, and still decoded when the turn is over, are the requests of clients that do not read their replies,
+//! that are paused or wait for replicas, and those behind an effect that ends the turn.
 
 use rejoin_keyspace::KeyHash;
 use rejoin_protocol::{
-    ClientId, DbIndex,
+    ByteCount, ClientId, DbIndex,
     resp::{ArgRange, RequestError, RequestLimits, RequestParser},
 };
 use smallvec::SmallVec;
 
-use crate::{Command, Engine, Request, table};
+use crate::{
+    ApplyError, Command, Effect, Engine, Request, Session, apply, dispatch::may_write, session::Slot, table,
+};
 
 /// Requests touched together, then executed.
 const WINDOW: usize = 32;
@@ -19,6 +24,8 @@ const WINDOW: usize = 32;
 const REQUESTS_PER_TURN_MAX: usize = 1024;
 /// While a client has this much output that it does not read, none of its requests is executed.
 pub const OUTPUT_BYTES_PAUSE: usize = 32 << 20;
+/// Arguments for which executing a request allocates nothing.
+const INLINE_ARGS: usize = 16;
 /// Buffer kept by a client that is quiet.
 const QUIET_BUFFER_BYTES_MAX: usize = 64 << 10;
 
@@ -37,6 +44,8 @@ struct Decoded {
 #[derive(Debug)]
 pub struct Input {
     client: ClientId,
+    /// Where its session lay when last looked for.
+    slot: Option<Slot>,
     buffer: Vec<u8>,
     /// Where the first request begins that is not decoded.
     undecoded: usize,
@@ -55,6 +64,7 @@ impl Input {
     pub fn new(client: ClientId) -> Self {
         Self {
             client,
+            slot: None,
             buffer: Vec::new(),
             undecoded: 0,
             parser: RequestParser::default(),
@@ -126,7 +136,8 @@ impl Input {
         }
     }
 
-    /// Gives back what was executed; whether something decoded is left.
+    /// Gives back what was executed. The rest of the buffer is moved only when that is no more than was used up, so
+    /// that a long pipeline is not copied once per turn.
     fn finish_turn(&mut self) {
         if self.next < self.requests.len() {
             return;
@@ -135,15 +146,27 @@ impl Input {
         self.ranges.clear();
         self.next = 0;
         let left = self.buffer.len() - self.undecoded;
-        self.buffer.copy_within(self.undecoded.., 0);
-        self.buffer.truncate(left);
-        self.undecoded = 0;
+        if self.undecoded > 0 && left <= self.undecoded {
+            self.buffer.copy_within(self.undecoded.., 0);
+            self.buffer.truncate(left);
+            self.undecoded = 0;
+        }
         if left == 0 && self.buffer.capacity() > QUIET_BUFFER_BYTES_MAX {
             self.buffer.shrink_to(QUIET_BUFFER_BYTES_MAX);
         }
     }
 
-    fn first_argument(&self, request: &Decoded, index: usize) -> Option<&[u8]> {
+    /// Takes out the bytes that were received and not executed: they belong to whoever takes the connection over.
+    #[must_use]
+    pub fn take_unexecuted(&mut self) -> Vec<u8> {
+        let executed = self.requests.get(self.next).map_or(self.undecoded, |request| request.begin);
+        let bytes = self.buffer.split_off(executed);
+        *self = Self::new(self.client);
+        bytes
+    }
+
+    #[inline]
+    fn argument(&self, request: &Decoded, index: usize) -> Option<&[u8]> {
         let args = &self.ranges[request.args_begin as usize..request.args_end as usize];
         args.get(index).map(|range| range.of(&self.buffer[request.begin..]))
     }
@@ -154,14 +177,33 @@ impl Input {
 pub struct TurnReport {
     /// Requests executed.
     pub executed: usize,
+    /// Inputs that are left with decoded requests, held back or behind the turn's early end. Without an early end
+    /// another turn helps only after something has changed: output was read, or [`Engine::paused_until`] has come.
+    pub held_back: usize,
+    /// An effect must be carried out before the rest is executed; then another turn is due at once.
+    pub ended_early: bool,
 }
 
+/// What a turn of the master's stream did.
+#[derive(Debug)]
+pub struct Applied {
+    /// Requests applied.
+    pub executed: usize,
+    /// The first command that could not be applied; nothing behind it was executed, nor will be.
+    pub outcome: Result<(), ApplyError>,
+}
+
+/// A request of a window: which input, which of its requests.
+type Place = (usize, usize);
+
 impl Engine {
-    /// Executes what `inputs` hold decoded, except for clients that do not read their replies. Replies stand in the
-    /// sessions' outputs and log bytes in [`Engine::log`] afterwards.
+    /// Executes what `inputs` hold decoded, except what is held back. Replies stand in the sessions' outputs and log
+    /// bytes in [`Engine::log`] afterwards; [`Engine::effects`] are for the caller to carry out.
     pub fn run_turn(&mut self, inputs: &mut [&mut Input]) -> TurnReport {
+        self.turn_ended = false;
+        self.lapse_pause();
         let mut report = TurnReport::default();
-        let mut window: SmallVec<[(usize, usize); WINDOW]> = SmallVec::new();
+        let mut window: SmallVec<[Place; WINDOW]> = SmallVec::new();
         for which in 0..inputs.len() {
             for request in inputs[which].next..inputs[which].requests.len() {
                 window.push((which, request));
@@ -175,73 +217,141 @@ impl Engine {
         for input in inputs.iter_mut() {
             input.finish_turn();
             self.refuse_broken(input);
+            report.held_back += usize::from(input.is_ready());
         }
+        self.ask_for_acks();
+        report.ended_early = self.turn_ended;
         report
     }
 
-    fn run_window(&mut self, inputs: &mut [&mut Input], window: &[(usize, usize)], report: &mut TurnReport) {
-        self.touch_window(inputs, window);
-        for &(which, request) in window {
-            let input = &mut *inputs[which];
-            // A client that was held back stays at its first request that was not executed.
-            if input.next != request || !self.may_execute(input.client) {
-                continue;
+    /// Executes what `input`, the master's stream, holds decoded. Whatever was applied is handed to `sink` in order,
+    /// with whether its last byte is a border (outside MULTI): these bytes are the log.
+    pub fn apply_turn(&mut self, input: &mut Input, sink: &mut dyn FnMut(&[u8], bool)) -> Applied {
+        let Some((slot, mut session)) = self.take_session(input) else {
+            return Applied { executed: 0, outcome: Err(apply::no_session()) };
+        };
+        let mut applied = Applied { executed: 0, outcome: Ok(()) };
+        while input.next < input.requests.len() && applied.outcome.is_ok() {
+            let window: SmallVec<[Place; WINDOW]> =
+                (input.next..input.requests.len().min(input.next + WINDOW)).map(|request| (0, request)).collect();
+            self.touch_window(&mut [&mut *input], &window, Some(session.db));
+            let begin = input.requests[input.next].begin;
+            let (mut border, mut end) = (begin, begin);
+            for (_, request) in window {
+                applied.outcome = with_request(input, request, |request| self.apply_request(&mut session, request));
+                if applied.outcome.is_err() {
+                    break;
+                }
+                applied.executed += 1;
+                input.next += 1;
+                let request_end = input.requests[request].end;
+                self.log.advance(ByteCount::of(request_end - end));
+                end = request_end;
+                if session.transaction.is_none() {
+                    border = end;
+                }
             }
-            input.next += 1;
-            report.executed += 1;
-            self.execute_decoded(input, request);
+            for (range, is_border) in [(begin..border, true), (border..end, false)] {
+                if !range.is_empty() {
+                    sink(&input.buffer[range], is_border);
+                }
+            }
+        }
+        session.last_active = self.now;
+        session.out.clear();
+        self.sessions.put_back(slot, session);
+        input.finish_turn();
+        if applied.outcome.is_ok()
+            && let Some(error) = &input.error
+            && input.next == input.requests.len()
+        {
+            applied.outcome = Err(apply::garbled(error));
+        }
+        applied
+    }
+
+    fn take_session(&mut self, input: &mut Input) -> Option<(Slot, Box<Session>)> {
+        let client = input.client;
+        let slot = self.locate(input)?;
+        Some((slot, self.sessions.take(slot, client)?))
+    }
+
+    /// The slot of an input's session, looked up by id only when it is not where it was.
+    fn locate(&self, input: &mut Input) -> Option<Slot> {
+        if let Some(slot) = input.slot
+            && self.sessions.at(slot, input.client).is_some()
+        {
+            return Some(slot);
+        }
+        input.slot = self.sessions.slot_of(input.client);
+        input.slot
+    }
+
+    fn run_window(&mut self, inputs: &mut [&mut Input], window: &[Place], report: &mut TurnReport) {
+        if window.is_empty() || self.turn_ended {
+            return;
+        }
+        self.touch_window(inputs, window, None);
+        for requests in window.chunk_by(|a, b| a.0 == b.0) {
+            let input = &mut *inputs[requests[0].0];
+            let Some((slot, mut session)) = self.take_session(input) else { continue };
+            for &(_, request) in requests {
+                // A client that was held back stays at its first request that was not executed.
+                if input.next != request || !self.may_execute(&session, &input.requests[request]) {
+                    break;
+                }
+                input.next += 1;
+                report.executed += 1;
+                with_request(input, request, |request| self.dispatch(&mut session, request));
+            }
+            self.sessions.put_back(slot, session);
         }
     }
 
-    /// Looks up command rows and hashes first keys, and asks the keyspace to touch their places.
-    fn touch_window(&mut self, inputs: &mut [&mut Input], window: &[(usize, usize)]) {
+    /// Looks up command rows and hashes first keys, and asks the keyspace to touch their places. `db` is the database
+    /// of a session that is taken out.
+    fn touch_window(&mut self, inputs: &mut [&mut Input], window: &[Place], db: Option<DbIndex>) {
         let mut places: SmallVec<[(DbIndex, KeyHash); WINDOW]> = SmallVec::new();
-        let mut of = (ClientId::default(), DbIndex::default());
-        for &(which, index) in window {
-            let input = &mut *inputs[which];
-            if of.0 != input.client {
-                of = (input.client, self.sessions.get(input.client).map_or(DbIndex::default(), |session| session.db));
+        for requests in window.chunk_by(|a, b| a.0 == b.0) {
+            let input = &mut *inputs[requests[0].0];
+            let db = db.or_else(|| {
+                let slot = self.locate(input)?;
+                self.sessions.at(slot, input.client).map(|session| session.db)
+            });
+            for &(_, index) in requests {
+                let (command, hash) = self.prepare(input, index);
+                let request = &mut input.requests[index];
+                (request.command, request.first_key_hash) = (command, hash);
+                if let (Some(db), Some(hash)) = (db, hash) {
+                    places.push((db, hash));
+                }
             }
-            let mut request = input.requests[index];
-            request.command = input.first_argument(&request, 0).and_then(table::lookup);
-            request.first_key_hash = request
-                .command
-                .filter(|command| command.keys.first > 0)
-                .and_then(|command| input.first_argument(&request, command.keys.first as usize))
-                .map(|key| self.keyspace.seed().hash(key));
-            if let Some(hash) = request.first_key_hash {
-                places.push((of.1, hash));
-            }
-            input.requests[index] = request;
         }
         if places.len() > 1 {
             self.keyspace.touch(&places);
         }
     }
 
-    fn may_execute(&self, client: ClientId) -> bool {
-        self.sessions
-            .get(client)
-            .is_some_and(|session| !session.closing && session.out.len() < OUTPUT_BYTES_PAUSE)
+    #[inline]
+    fn prepare(&self, input: &Input, index: usize) -> (Option<&'static Command>, Option<KeyHash>) {
+        let request = &input.requests[index];
+        let Some(command) = input.argument(request, 0).and_then(table::lookup) else { return (None, None) };
+        if command.keys.first <= 0 {
+            return (Some(command), None);
+        }
+        let key = input.argument(request, command.keys.first as usize);
+        (Some(command), key.map(|key| self.keyspace.seed().hash(key)))
     }
 
-    fn execute_decoded(&mut self, input: &Input, index: usize) {
-        let request = &input.requests[index];
-        let bytes = &input.buffer[request.begin..request.end];
-        let args: SmallVec<[&[u8]; 16]> = input.ranges[request.args_begin as usize..request.args_end as usize]
-            .iter()
-            .map(|range| range.of(bytes))
-            .collect();
-        let is_canonical = bytes[0] == b'*';
-        self.execute(
-            input.client,
-            Request {
-                args: &args,
-                raw: is_canonical.then_some(bytes),
-                command: request.command,
-                first_key_hash: request.first_key_hash,
-            },
-        );
+    #[inline]
+    fn may_execute(&self, session: &Session, request: &Decoded) -> bool {
+        session.is_open()
+            && session.out.len() < OUTPUT_BYTES_PAUSE
+            && !self.turn_ended
+            && self.pause.is_none_or(|pause| {
+                // An unknown command is answered at once.
+                pause.writes_only && !request.command.is_some_and(|command| may_write(session, command))
+            })
     }
 
     /// When all that was well formed is executed, a client that broke the protocol hears of it and is closed.
@@ -255,8 +365,28 @@ impl Engine {
         {
             session.reply().error(&format!("ERR {error}"));
             session.closing = true;
-            self.stats.error_replies += 1;
-            self.effects.push(crate::Effect::CloseClient { client: input.client, after_reply: true });
+            self.stats.count_error(b"-ERR");
+            self.ask(Effect::CloseClient { client: input.client, after_reply: true });
         }
+    }
+}
+
+/// Calls `run` with a decoded request, its arguments gathered on the stack unless there are many.
+#[inline]
+fn with_request<R>(input: &Input, index: usize, run: impl FnOnce(Request<'_>) -> R) -> R {
+    let request = &input.requests[index];
+    let bytes = &input.buffer[request.begin..request.end];
+    let ranges = &input.ranges[request.args_begin as usize..request.args_end as usize];
+    let raw = (bytes[0] == b'*').then_some(bytes);
+    let (command, first_key_hash) = (request.command, request.first_key_hash);
+    if ranges.len() <= INLINE_ARGS {
+        let mut args: [&[u8]; INLINE_ARGS] = [&[]; INLINE_ARGS];
+        for (arg, range) in args.iter_mut().zip(ranges) {
+            *arg = range.of(bytes);
+        }
+        run(Request { args: &args[..ranges.len()], raw, command, first_key_hash })
+    } else {
+        let args: Vec<&[u8]> = ranges.iter().map(|range| range.of(bytes)).collect();
+        run(Request { args: &args, raw, command, first_key_hash })
     }
 }

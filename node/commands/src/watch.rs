@@ -1,8 +1,19 @@
 //! WATCH: which session watches which keys, and whose watch was broken.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use hashbrown::{Equivalent, HashMap};
 use rejoin_protocol::{ClientId, DbIndex};
+
+/// A watched key for look-ups that do not copy it. Hashes as the owned pair does.
+#[derive(Hash)]
+struct Watched<'a>(DbIndex, &'a [u8]);
+
+impl Equivalent<(DbIndex, Box<[u8]>)> for Watched<'_> {
+    fn equivalent(&self, other: &(DbIndex, Box<[u8]>)) -> bool {
+        self.0 == other.0 && *self.1 == *other.1
+    }
+}
 
 /// Everyone's watches.
 #[derive(Debug, Default)]
@@ -47,8 +58,9 @@ impl Watches {
         }
     }
 
+    #[cold]
     fn mark_broken(&mut self, db: DbIndex, key: &[u8]) {
-        if let Some(clients) = self.watchers.get(&(db, Box::from(key))) {
+        if let Some(clients) = self.watchers.get(&Watched(db, key)) {
             self.broken.extend(clients);
         }
     }
@@ -60,5 +72,25 @@ impl Watches {
                 self.broken.extend(clients);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_watched_key_of_the_same_database_breaks_a_watch() {
+        let (zero, one) = (DbIndex::new(0), DbIndex::new(1));
+        let client = ClientId::new(7);
+        let mut watches = Watches::default();
+        watches.watch(client, zero, b"k");
+        watches.key_changed(one, b"k");
+        watches.key_changed(zero, b"other");
+        assert!(!watches.is_broken(client));
+        watches.key_changed(zero, b"k");
+        assert!(watches.is_broken(client));
+        watches.unwatch(client, &[(zero, b"k".as_slice().into())]);
+        assert!(!watches.is_broken(client) && watches.watchers.is_empty());
     }
 }

@@ -1,12 +1,21 @@
 //! One database: the tree of its keys, the index of its expiries, its counters.
 //!
 //! Nothing here deletes an expired key by itself or hides one: what is expired for whom is for the commands to say.
-//!
-//! SKELETON: signatures are fixed, bodies come.
+//! The stream position comes from the keyspace each time it hands out a database for writing.
+
+use std::sync::Arc;
 
 use rejoin_protocol::{NextOffset, UnixMillis};
 
-use crate::{Entry, HashLimits, HashSeed, HashView, KeyHash, StringForm};
+use crate::entry::{Kind, NewValue};
+use crate::expiries::{self, Expiries};
+use crate::hash_mut::HashMut;
+use crate::reaper::Reaper;
+use crate::tree::{Tree, WriteContext};
+use crate::{Entry, HashLimits, HashSeed, KeyHash, StringForm};
+
+/// A scratch vector larger than this is not kept between edits.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// A key with its hash, computed once per command.
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +49,37 @@ impl ScanCursor {
 
 /// One database.
 #[derive(Debug)]
-pub struct Database {}
+pub struct Database {
+    /// All entries.
+    pub(crate) tree: Tree,
+    /// When and where the volatile ones expire; as many records as there are such entries.
+    expiries: Expiries,
+    /// The position that writes are stamped with, and what they copied.
+    pub(crate) context: WriteContext,
+    /// Rises when the whole database changes: no prefix was last modified before.
+    floor: u64,
+    /// Where large drops go; the keyspace's.
+    reaper: Arc<Reaper>,
+    /// For edits of short strings; empty between calls.
+    scratch: Vec<u8>,
+}
 
 impl Database {
+    pub(crate) fn new(seed: HashSeed, reaper: Arc<Reaper>) -> Self {
+        Self {
+            tree: Tree::new(seed),
+            expiries: Expiries::default(),
+            context: WriteContext::default(),
+            floor: 0,
+            reaper,
+            scratch: Vec::new(),
+        }
+    }
+
     /// How many keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.tree.len()
     }
 
     /// Whether it has no key.
@@ -58,149 +91,222 @@ impl Database {
     /// How many keys have an expiry.
     #[must_use]
     pub fn volatile_len(&self) -> usize {
-        todo!()
+        self.expiries.len()
     }
 
-    /// Mean milliseconds to live of volatile keys, estimated (INFO's avg_ttl).
+    /// Mean milliseconds to live of volatile keys, estimated (INFO's avg_ttl): the mean expiry less `now`, so keys
+    /// that are long expired but still there pull it down.
     #[must_use]
     pub fn average_ttl_millis(&self, now: UnixMillis) -> u64 {
-        let _ = now;
-        todo!()
+        self.expiries.mean_millis().map_or(0, |mean| mean.saturating_sub(expiries::clamp(now)))
     }
 
     /// The entry at `key`, expired or not.
+    #[inline]
     #[must_use]
     pub fn get(&self, key: Key<'_>) -> Option<&Entry> {
-        let _ = key;
-        todo!()
+        self.tree.get(key.hash, key.bytes)
     }
 
     /// Puts a string, in place of whatever stood there. `form` is what OBJECT ENCODING will say; `Int` demands
-    /// that `bytes` be the canonical decimal form of an i64.
+    /// that `bytes` be the canonical decimal form of an i64 (panics otherwise).
+    #[inline]
     pub fn put_string(&mut self, key: Key<'_>, bytes: &[u8], form: StringForm, expiry: Option<UnixMillis>) {
-        let _ = (key, bytes, form, expiry);
-        todo!()
+        match form {
+            StringForm::Int => self.put_int(key, parse_int(bytes), expiry),
+            StringForm::Embstr => self.put(key, NewValue::Bytes(Kind::Embstr, bytes), expiry),
+            StringForm::Raw => self.put(key, NewValue::Bytes(Kind::Raw, bytes), expiry),
+        }
     }
 
     /// Puts a string that is a number, in place of whatever stood there.
     pub fn put_int(&mut self, key: Key<'_>, value: i64, expiry: Option<UnixMillis>) {
-        let _ = (key, value, expiry);
-        todo!()
+        self.put(key, NewValue::Bytes(Kind::Int, &value.to_ne_bytes()), expiry);
+    }
+
+    #[inline]
+    fn put(&mut self, key: Key<'_>, value: NewValue<'_>, expiry: Option<UnixMillis>) {
+        let (_, (replaced, expiry_before)) =
+            self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| match entry {
+                Some(entry) => {
+                    let expiry_before = entry.expiry();
+                    (None, (entry.overwrite(value, expiry), expiry_before))
+                }
+                None => (Some(Entry::new(key.bytes, expiry, value)), (None, None)),
+            });
+        self.expiries.change(key.hash, expiry_before, expiry);
+        if let Some(replaced) = replaced {
+            self.discard(replaced);
+        }
     }
 
     /// Edits a string's bytes (created empty when the key is missing), growing in amortised steps; it is `Raw`
     /// afterwards and keeps its expiry. The entry must be a string (panics otherwise). Returns what `edit` returns.
     pub fn edit_string<R>(&mut self, key: Key<'_>, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-        let _ = (key, edit);
-        todo!()
+        let scratch = &mut self.scratch;
+        let (_, (replaced, result)) =
+            self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| match entry {
+                Some(entry) => (None, entry.edit_string(scratch, edit)),
+                None => {
+                    let (entry, result) = Entry::new_by_edit(key.bytes, scratch, edit);
+                    (Some(entry), (None, result))
+                }
+            });
+        if self.scratch.capacity() > SCRATCH_BYTES_MAX {
+            self.scratch = Vec::new();
+        }
+        if let Some(replaced) = replaced {
+            self.discard(replaced);
+        }
+        result
     }
 
     /// The hash at `key` for writing, created when the key is missing; `None` if the key holds another type.
     /// When the guard is dropped, an empty hash is removed and the bytes are accounted.
     pub fn hash_mut(&mut self, key: Key<'_>, limits: HashLimits) -> Option<HashMut<'_>> {
-        let _ = (key, limits);
-        todo!()
+        if self.get(key).is_some_and(|entry| !entry.is_hash()) {
+            return None;
+        }
+        let (slot, ()) = self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| {
+            (entry.is_none().then(|| Entry::new_packed_hash(key.bytes)), ())
+        });
+        let Self { context, expiries, reaper, .. } = self;
+        Some(HashMut::new(slot, context, expiries, reaper, key.hash, limits))
     }
 
     /// Removes a key; whether it was there. A large value goes to the reaper.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
-        let _ = key;
-        todo!()
+        let Some(entry) = self.tree.remove(&mut self.context, key.hash, key.bytes) else { return false };
+        self.expiries.change(key.hash, entry.expiry(), None);
+        self.discard(entry);
+        true
     }
 
-    /// Puts `entry`'s value and expiry under `key` (RENAME, COPY, MOVE), in place of whatever stood there. The value
-    /// is shared, not copied.
+    /// Puts `entry`'s value and expiry under `key` (RENAME, COPY, MOVE), in place of whatever stood there. A large
+    /// value is shared, not copied.
     pub fn put_copy(&mut self, key: Key<'_>, entry: &Entry, expiry: Option<UnixMillis>) {
-        let _ = (key, entry, expiry);
-        todo!()
+        let copy = entry.copy_as(key.bytes, expiry);
+        let (_, replaced) = self.tree.upsert(&mut self.context, key.hash, key.bytes, |slot| match slot {
+            Some(slot) => (None, Some(std::mem::replace(slot, copy))),
+            None => (Some(copy), None),
+        });
+        self.expiries.change(key.hash, replaced.as_ref().and_then(Entry::expiry), expiry);
+        if let Some(replaced) = replaced {
+            self.discard(replaced);
+        }
     }
 
     /// Sets or clears a key's expiry; whether the key was there.
     pub fn set_expiry(&mut self, key: Key<'_>, expiry: Option<UnixMillis>) -> bool {
-        let _ = (key, expiry);
-        todo!()
+        let written = self.tree.update(&mut self.context, key.hash, key.bytes, |entry| {
+            let expiry_before = entry.expiry();
+            if expiry_before == expiry || entry.set_expiry_in_place(expiry) {
+                return (expiry_before, None);
+            }
+            let other = entry.copy_as(entry.key(), expiry);
+            (expiry_before, Some(std::mem::replace(entry, other)))
+        });
+        let Some((expiry_before, replaced)) = written else { return false };
+        self.expiries.change(key.hash, expiry_before, expiry);
+        if let Some(replaced) = replaced {
+            self.context.count_copied(&replaced);
+        }
+        true
     }
 
     /// A key whose expiry is at or before `now`, the earliest first; `None` when there is none.
     #[must_use]
     pub fn first_expired(&self, now: UnixMillis) -> Option<&Entry> {
-        let _ = now;
-        todo!()
+        let limit = expiries::clamp(now);
+        let due = self.expiries.iter().take_while(|record| record.millis() <= limit);
+        // The first record's entry is it, but where expiries were held to 48 bits: only the entry knows then.
+        due.into_iter().find_map(|record| {
+            self.tree.find_by_path(record.path(), record.tag(), &mut |entry| {
+                let same = |expiry| expiries::clamp(expiry) == record.millis() && expiry <= now;
+                entry.expiry().is_some_and(same)
+            })
+        })
     }
 
     /// Visits about `count` entries from `cursor` on and returns where to go on; SCAN's guarantee holds: a key that
     /// is there from the first call to the last is visited at least once (here: exactly once).
     pub fn scan(&self, cursor: ScanCursor, count: usize, visit: &mut dyn FnMut(&Entry)) -> ScanCursor {
-        let _ = (cursor, count, visit);
-        todo!()
+        self.tree.scan(cursor, count, &mut |entry| visit(entry))
     }
 
     /// All entries in hash order.
     pub fn iter(&self) -> Box<dyn Iterator<Item = &Entry> + '_> {
-        todo!()
+        Box::new(self.tree.iter())
     }
 
     /// The entry that the random number `rank` (any u64) chooses, each with equal chance.
     #[must_use]
     pub fn random(&self, rank: u64) -> Option<&Entry> {
-        let _ = rank;
-        todo!()
+        self.tree.random(rank)
     }
 
     /// Drops every key; the tree goes to the reaper, and the floor of last-modified positions rises to `position`.
     pub fn clear(&mut self) {
-        todo!()
+        let empty = Tree::new(*self.tree.seed());
+        self.reaper.drop_tree(std::mem::replace(&mut self.tree, empty));
+        self.expiries = Expiries::default();
+        self.raise_floor();
+    }
+
+    /// States that all prefixes were written at the current position.
+    pub(crate) fn raise_floor(&mut self) {
+        self.floor = self.floor.max(self.context.stamp);
     }
 
     /// Where the stream stood when a key of this 16-bit prefix was last written or removed (never too early).
     #[must_use]
     pub fn prefix_modified(&self, prefix: u16) -> NextOffset {
-        let _ = prefix;
-        todo!()
+        NextOffset::new(self.tree.prefix_modified(prefix).max(self.floor))
     }
 
     /// The digest of the key set of this 16-bit prefix.
     #[must_use]
     pub fn prefix_digest(&self, prefix: u16) -> u64 {
-        let _ = prefix;
-        todo!()
+        self.tree.prefix_digest(prefix)
     }
 
     /// Bytes of all entries, tables and the expiry index.
     #[must_use]
     pub fn bytes_used(&self) -> usize {
-        todo!()
+        self.tree.bytes_used() + self.expiries.bytes_used()
     }
 
-    /// The seed, for [`HashView::get`] and for hashing further keys.
+    /// Bytes of the expiry index alone.
+    #[must_use]
+    pub fn expiry_bytes_used(&self) -> usize {
+        self.expiries.bytes_used()
+    }
+
+    /// The seed, for [`crate::HashView::get`] and for hashing further keys.
     #[must_use]
     pub fn seed(&self) -> &HashSeed {
-        todo!()
+        self.tree.seed()
+    }
+
+    /// Drops an entry that left the tree.
+    fn discard(&mut self, entry: Entry) {
+        if !entry.is_unique() {
+            self.context.copied += entry.bytes_used();
+        }
+        self.reaper.drop_entry(entry);
     }
 }
 
-/// A hash to write to; accounts for itself when dropped.
-pub struct HashMut<'a> {
-    database: &'a mut Database,
+impl Drop for Database {
+    /// A keyspace that is replaced goes to its reaper.
+    fn drop(&mut self) {
+        let empty = Tree::new(*self.tree.seed());
+        self.reaper.drop_tree(std::mem::replace(&mut self.tree, empty));
+    }
 }
 
-impl HashMut<'_> {
-    /// The hash as it stands.
-    #[must_use]
-    pub fn view(&self) -> HashView<'_> {
-        let _ = &self.database;
-        todo!()
-    }
-
-    /// Sets a field; whether it is new. Past the limits the hash becomes a tree, and never packed again.
-    pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        let _ = (field, value);
-        todo!()
-    }
-
-    /// Removes a field; whether it was there.
-    pub fn remove(&mut self, field: &[u8]) -> bool {
-        let _ = field;
-        todo!()
-    }
+#[expect(clippy::expect_used, reason = "the contract of `put_string`")]
+fn parse_int(bytes: &[u8]) -> i64 {
+    let text = std::str::from_utf8(bytes).ok();
+    text.and_then(|text| text.parse().ok()).expect("the canonical decimal form of a number")
 }

@@ -1,10 +1,15 @@
 //! A key, its metadata and its value in one allocation, shared by reference between leaves.
 //!
-//! SKELETON: signatures are fixed, bodies come.
+//! The layout and everything unsafe about it is in `raw`; this file says what the contents mean.
 
-use rejoin_protocol::UnixMillis;
+mod raw;
+
+use std::fmt;
+use std::sync::Arc;
 
 use crate::HashView;
+pub use raw::Entry;
+pub(crate) use raw::{INLINE_BYTES_MAX, Kind, NewValue};
 
 /// How a string is held, as OBJECT ENCODING tells it; Redis decides it when the value is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,44 +33,107 @@ pub enum Value<'a> {
     Hash(HashView<'a>),
 }
 
-/// A shared handle to one key with its value; cloning it counts a reference.
-#[derive(Clone, Debug)]
-pub struct Entry {}
-
 impl Entry {
-    /// The key's bytes.
-    #[must_use]
-    pub fn key(&self) -> &[u8] {
-        todo!()
-    }
-
     /// The value.
+    #[inline]
     #[must_use]
     pub fn value(&self) -> Value<'_> {
-        todo!()
+        match self.kind() {
+            Kind::Int => Value::Int(self.int()),
+            Kind::Embstr => Value::Str(self.inline(), StringForm::Embstr),
+            Kind::Raw | Kind::Field => Value::Str(self.inline(), StringForm::Raw),
+            Kind::RawLong | Kind::FieldLong => Value::Str(self.long(), StringForm::Raw),
+            Kind::HashPacked | Kind::HashTree => Value::Hash(HashView { entry: self }),
+        }
     }
 
-    /// When it expires, if it does.
-    #[must_use]
-    pub fn expiry(&self) -> Option<UnixMillis> {
-        todo!()
+    /// The value of a field of a hash that is a tree.
+    pub(crate) fn field_value(&self) -> &[u8] {
+        match self.kind() {
+            Kind::FieldLong => self.long(),
+            kind => {
+                debug_assert_eq!(kind, Kind::Field);
+                self.inline()
+            }
+        }
     }
 
-    /// Bytes that this entry and its value occupy in memory, allocations rounded as the allocator rounds them.
-    #[must_use]
-    pub fn bytes_used(&self) -> usize {
-        todo!()
+    /// Whether dropping it takes so long that it is the reaper's to do.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.kind() == Kind::HashTree && self.tree().is_heavy() && self.is_unique()
     }
 
-    /// The access word (LRU clock or LFU counter; the caller gives it its meaning).
-    #[must_use]
-    pub fn access(&self) -> u32 {
-        todo!()
+    /// Edits a string's bytes; it is `Raw` afterwards. `scratch` serves short values, which are edited outside and
+    /// copied back. Returns an allocation that was replaced, and what `edit` returned.
+    pub(crate) fn edit_string<R>(
+        &mut self,
+        scratch: &mut Vec<u8>,
+        edit: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> (Option<Self>, R) {
+        match self.kind() {
+            Kind::RawLong => {
+                let replaced = (!self.is_unique()).then(|| {
+                    let own = self.copy_as(self.key(), self.expiry());
+                    std::mem::replace(self, own)
+                });
+                let bytes = self.long_mut();
+                let result = edit(bytes);
+                if bytes.len() > INLINE_BYTES_MAX {
+                    return (replaced, result);
+                }
+                let short = std::mem::take(bytes);
+                let emptied = self.overwrite(NewValue::Bytes(Kind::Raw, &short), self.expiry());
+                (replaced.or(emptied), result)
+            }
+            Kind::Int | Kind::Embstr | Kind::Raw => {
+                scratch.clear();
+                match self.kind() {
+                    Kind::Int => scratch.extend_from_slice(itoa::Buffer::new().format(self.int()).as_bytes()),
+                    _ => scratch.extend_from_slice(self.inline()),
+                }
+                let result = edit(scratch);
+                (self.overwrite(edited_value(scratch), self.expiry()), result)
+            }
+            kind => panic!("{kind:?} is not a string: the command checks types first"),
+        }
     }
 
-    /// Sets the access word; the only thing in a shared entry that changes.
-    pub fn set_access(&self, word: u32) {
-        let _ = word;
-        todo!()
+    /// A new string out of an edit of nothing.
+    pub(crate) fn new_by_edit<R>(
+        key: &[u8],
+        scratch: &mut Vec<u8>,
+        edit: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> (Self, R) {
+        scratch.clear();
+        let result = edit(scratch);
+        (Self::new(key, None, edited_value(scratch)), result)
+    }
+
+    fn int(&self) -> i64 {
+        i64::from_ne_bytes(self.inline().try_into().unwrap_or_default())
     }
 }
+
+/// What was edited in `scratch` as a value: short bytes are copied, a long vector is taken with its spare room.
+fn edited_value(scratch: &mut Vec<u8>) -> NewValue<'_> {
+    if scratch.len() <= INLINE_BYTES_MAX {
+        return NewValue::Bytes(Kind::Raw, scratch);
+    }
+    let mut bytes = std::mem::take(scratch);
+    bytes.shrink_to(bytes.len() + bytes.len() / 4);
+    NewValue::Long(Kind::Raw, Arc::new(bytes))
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", &self.key().escape_ascii().to_string())
+            .field("kind", &self.kind())
+            .field("expiry", &self.expiry())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

@@ -1,9 +1,12 @@
 //! All databases of a node under one seed and one write position.
-//!
-//! SKELETON: signatures are fixed, bodies come.
+
+use std::sync::{Arc, Weak};
 
 use rejoin_protocol::{DbIndex, NextOffset};
 
+use crate::reaper::Reaper;
+use crate::snapshot::Alive;
+use crate::tree::{self, Tree};
 use crate::{Database, HashSeed, Key, KeyHash, Snapshot};
 
 /// What a keyspace is made with.
@@ -17,20 +20,33 @@ pub struct KeyspaceOptions {
 
 /// All databases of a node.
 #[derive(Debug)]
-pub struct Keyspace {}
+pub struct Keyspace {
+    databases: Vec<Database>,
+    seed: HashSeed,
+    /// What a database that is handed out for writing stamps its writes with.
+    position: NextOffset,
+    /// Snapshots that may still live, the oldest first, each with the bytes that had been copied when it began.
+    snapshots: Vec<(Weak<Alive>, usize)>,
+}
 
 impl Keyspace {
     /// An empty keyspace. Starts no thread; large drops go to a reaper thread that is started at the first of them.
     #[must_use]
     pub fn new(options: KeyspaceOptions) -> Self {
-        let _ = options;
-        todo!()
+        let reaper = Arc::new(Reaper::default());
+        let database = |_| Database::new(options.seed, Arc::clone(&reaper));
+        Self {
+            databases: (0..options.databases).map(database).collect(),
+            seed: options.seed,
+            position: NextOffset::FIRST,
+            snapshots: Vec::new(),
+        }
     }
 
     /// The key of the hash.
     #[must_use]
     pub fn seed(&self) -> &HashSeed {
-        todo!()
+        &self.seed
     }
 
     /// A key with its hash.
@@ -43,55 +59,78 @@ impl Keyspace {
     /// How many databases.
     #[must_use]
     pub fn database_count(&self) -> u32 {
-        todo!()
+        self.databases.len() as u32
     }
 
     /// A database. Panics when there is no such one: sessions hold only valid indexes.
+    #[inline]
     #[must_use]
     pub fn database(&self, index: DbIndex) -> &Database {
-        let _ = index;
-        todo!()
+        &self.databases[index.get() as usize]
     }
 
     /// A database for writing. Panics when there is no such one.
+    #[inline]
     pub fn database_mut(&mut self, index: DbIndex) -> &mut Database {
-        let _ = index;
-        todo!()
+        let database = &mut self.databases[index.get() as usize];
+        database.context.stamp = self.position.get();
+        database
     }
 
     /// Exchanges two databases (SWAPDB); both floors of last-modified positions rise.
     pub fn swap(&mut self, a: DbIndex, b: DbIndex) {
-        let _ = (a, b);
-        todo!()
+        self.databases.swap(a.get() as usize, b.get() as usize);
+        self.database_mut(a).raise_floor();
+        self.database_mut(b).raise_floor();
     }
 
     /// States the stream position of the first byte of what the next writes will log: what they are stamped with.
+    #[inline]
     pub fn set_position(&mut self, position: NextOffset) {
-        let _ = position;
-        todo!()
+        self.position = position;
     }
 
     /// Looks up the places of many keys at once, level by level, so that their cache misses overlap. Changes
     /// nothing; the executions that follow find warm lines.
     pub fn touch(&self, keys: &[(DbIndex, KeyHash)]) {
-        let _ = keys;
-        todo!()
+        for batch in keys.chunks(tree::BATCH) {
+            tree::touch(batch.iter().map(|&(index, hash)| (&self.database(index).tree, hash)));
+        }
     }
 
     /// A consistent image of all databases: clones their roots. Takes microseconds at any size.
     pub fn snapshot(&mut self) -> Snapshot {
-        todo!()
+        self.snapshots.retain(|(alive, _)| alive.strong_count() > 0);
+        let alive = Arc::new(Alive);
+        self.snapshots.push((Arc::downgrade(&alive), self.bytes_copied()));
+        let mut trees: Vec<(DbIndex, Tree, usize)> = Vec::new();
+        for (database, index) in self.databases.iter().zip(0..) {
+            if !database.is_empty() {
+                trees.push((DbIndex::new(index), database.tree.clone(), database.volatile_len()));
+            }
+        }
+        Snapshot::new(self.seed, trees, &alive)
     }
 
     /// Bytes of live data: entries, tables, expiry indexes.
     #[must_use]
     pub fn bytes_used(&self) -> usize {
-        todo!()
+        self.databases.iter().map(Database::bytes_used).sum()
     }
 
     /// Bytes copied on write since the oldest snapshot that still lives began; 0 when none lives.
     #[must_use]
     pub fn bytes_copied_for_snapshots(&self) -> usize {
-        todo!()
+        let oldest = self.snapshots.iter().find(|(alive, _)| alive.strong_count() > 0);
+        oldest.map_or(0, |(_, before)| self.bytes_copied() - before)
+    }
+
+    /// Bytes ever copied because somebody else held them.
+    fn bytes_copied(&self) -> usize {
+        self.databases.iter().map(|database| database.context.copied).sum()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;

@@ -1,32 +1,50 @@
 //! A consistent, immutable, `Send` image of the keyspace.
 //!
-//! SKELETON: signatures are fixed, bodies come.
+//! It holds references to the roots of the trees; what the keyspace writes meanwhile it writes to copies. It knows
+//! nothing of the keyspace, nor the keyspace of it, but that it is alive.
+
+use std::sync::Arc;
 
 use rejoin_protocol::DbIndex;
 
+use crate::tree::{self, Tree};
 use crate::{Entry, HashSeed};
+
+/// What a snapshot and its parts hold to show that they live.
+#[derive(Debug)]
+pub(crate) struct Alive;
 
 /// An image of all databases at one moment; other threads encode and digest it.
 #[derive(Debug)]
-pub struct Snapshot {}
+pub struct Snapshot {
+    seed: HashSeed,
+    databases: Vec<(DbIndex, DatabaseSnapshot)>,
+}
 
 impl Snapshot {
+    pub(crate) fn new(seed: HashSeed, trees: Vec<(DbIndex, Tree, usize)>, alive: &Arc<Alive>) -> Self {
+        let image = |(index, tree, volatile_len)| {
+            (index, DatabaseSnapshot { tree, volatile_len, alive: Arc::clone(alive) })
+        };
+        Self { seed, databases: trees.into_iter().map(image).collect() }
+    }
+
     /// The key of the hash under which the trees stand.
     #[must_use]
     pub fn seed(&self) -> &HashSeed {
-        todo!()
+        &self.seed
     }
 
     /// Takes the databases that have keys, by index, to be walked and dropped one after the other.
     #[must_use]
     pub fn into_databases(self) -> Vec<(DbIndex, DatabaseSnapshot)> {
-        todo!()
+        self.databases
     }
 
     /// Keys in all databases.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.databases.iter().map(|(_, database)| database.len()).sum()
     }
 
     /// Whether there is no key.
@@ -38,13 +56,17 @@ impl Snapshot {
 
 /// An image of one database.
 #[derive(Debug)]
-pub struct DatabaseSnapshot {}
+pub struct DatabaseSnapshot {
+    tree: Tree,
+    volatile_len: usize,
+    alive: Arc<Alive>,
+}
 
 impl DatabaseSnapshot {
     /// How many keys.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.tree.len()
     }
 
     /// Whether there is no key.
@@ -56,19 +78,20 @@ impl DatabaseSnapshot {
     /// How many keys with an expiry.
     #[must_use]
     pub fn volatile_len(&self) -> usize {
-        todo!()
+        self.volatile_len
     }
 
     /// Visits every entry in hash order and drops each leaf behind it, so that memory held only by this image is
     /// given back as it goes. Stops at the first error of `visit`.
     pub fn drain<E>(self, visit: &mut dyn FnMut(&Entry) -> Result<(), E>) -> Result<(), E> {
-        let _ = visit;
-        todo!()
+        let Self { tree, alive, .. } = self;
+        let result = tree::drain(tree, visit);
+        drop(alive);
+        result
     }
 
     /// Visits every entry in hash order, keeping the image.
     pub fn for_each(&self, visit: &mut dyn FnMut(&Entry)) {
-        let _ = visit;
-        todo!()
+        self.tree.iter().for_each(visit);
     }
 }

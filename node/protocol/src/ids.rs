@@ -28,12 +28,14 @@ impl Offset {
 
     /// The first byte not held: what a replica that holds `self` asks for.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "our own counting cannot get there")]
     pub const fn next(self) -> NextOffset {
         NextOffset(self.0.checked_add(1).expect("stream offsets stay below 2^64 - 1"))
     }
 
     /// The offset `bytes` further on. Panics past 2^64: our own counting cannot reach it.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "our own counting cannot get there")]
     pub const fn advance(self, bytes: ByteCount) -> Self {
         Self(self.0.checked_add(bytes.0).expect("stream offsets stay below 2^64"))
     }
@@ -88,6 +90,7 @@ impl NextOffset {
 
     /// The wanted byte after `bytes` more have come.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "our own counting cannot get there")]
     pub const fn advance(self, bytes: ByteCount) -> Self {
         Self(self.0.checked_add(bytes.0).expect("stream offsets stay below 2^64"))
     }

@@ -1,1 +1,48 @@
-//! Commands on data: [`strings`], [`generic`], [`hashes`]; what they share stands here.
+//! Commands on data: strings, keys of any type, hashes.
+//!
+//! A handler parses its arguments, looks a key up at most as often as it must ([`access`] joins the checks of expiry
+//! and type with the lookup), replies, and states what it changed. What it logs is said at the handler wherever that
+//! differs from the command as it came: expiries are logged as absolute times, results of float arithmetic as values,
+//! so that replicas need neither our clock nor our floats.
+//!
+//! Each file lists its rows as `COMMANDS`; the command table gathers [`GROUPS`].
+
+mod access;
+mod arguments;
+mod counters;
+mod databases;
+pub mod digest;
+mod existence;
+mod expiry;
+pub mod glob;
+mod hash_counters;
+mod hash_random;
+mod hashes;
+mod lcs;
+mod moving;
+mod object;
+mod scan;
+mod set;
+mod strings;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+mod tests;
+
+use crate::Command;
+
+/// The rows of all commands on data, file by file.
+pub const GROUPS: &[&[Command]] = &[
+    set::COMMANDS,
+    strings::COMMANDS,
+    counters::COMMANDS,
+    lcs::COMMANDS,
+    existence::COMMANDS,
+    expiry::COMMANDS,
+    moving::COMMANDS,
+    databases::COMMANDS,
+    scan::COMMANDS,
+    object::COMMANDS,
+    hashes::COMMANDS,
+    hash_counters::COMMANDS,
+    hash_random::COMMANDS,
+];

@@ -1,3 +1,29 @@
-//! Commands on the node: INFO, CONFIG, COMMAND, DEBUG, replication's commands.
+//! Commands on the node: INFO, CONFIG, COMMAND, DEBUG, replication's commands, and what they tell of it.
 
+pub(crate) mod command;
+pub(crate) mod config;
+pub(crate) mod debug;
+mod help;
+pub(crate) mod info;
+pub(crate) mod memory;
+pub(crate) mod pause;
+pub(crate) mod rates;
+pub(crate) mod replication;
+pub(crate) mod server;
 pub mod status;
+pub(crate) mod wait;
+
+use crate::Command;
+pub(crate) use help::reply_help;
+
+/// The rows of this group.
+pub(crate) const GROUPS: &[&[Command]] = &[
+    command::COMMANDS,
+    config::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    memory::COMMANDS,
+    replication::COMMANDS,
+    server::COMMANDS,
+    wait::COMMANDS,
+];

@@ -1,5 +1,7 @@
 //! What INFO and ROLE tell: plain numbers that the shard keeps up to date.
 
+use std::collections::BTreeMap;
+
 use rejoin_protocol::{NextOffset, Offset, ReplicationId, UnixMillis};
 
 /// One replica, as the master sees it.
@@ -73,6 +75,29 @@ pub struct NodeStatus {
     pub executable: String,
     /// The initial data is being loaded.
     pub loading: bool,
+    /// What the operating system says of the process.
+    pub process: ProcessStatus,
+}
+
+/// What the operating system says of the process; refreshed now and then.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessStatus {
+    /// Its id.
+    pub id: u32,
+    /// `Linux 6.1.0 x86_64`.
+    pub os: String,
+    /// Resident memory in bytes; 0 when not known.
+    pub rss_bytes: u64,
+    /// Memory of the machine in bytes; 0 when not known.
+    pub machine_bytes: u64,
+    /// CPU time in the kernel, all threads, microseconds.
+    pub cpu_sys_micros: u64,
+    /// CPU time in user mode, all threads, microseconds.
+    pub cpu_user_micros: u64,
+    /// CPU time in the kernel, the shard's thread, microseconds.
+    pub shard_cpu_sys_micros: u64,
+    /// CPU time in user mode, the shard's thread, microseconds.
+    pub shard_cpu_user_micros: u64,
 }
 
 impl Default for NodeStatus {
@@ -94,6 +119,7 @@ impl Default for NodeStatus {
             config_file: String::new(),
             executable: String::new(),
             loading: false,
+            process: ProcessStatus::default(),
         }
     }
 }
@@ -121,4 +147,37 @@ pub struct Stats {
     pub error_replies: u64,
     /// Changes since the last save.
     pub changes_since_save: u64,
+    /// Requests refused before execution.
+    pub commands_rejected: u64,
+    /// Bytes read from the master and from replicas.
+    pub net_repl_input_bytes: u64,
+    /// Bytes written to the master and to replicas.
+    pub net_repl_output_bytes: u64,
+    /// Reads from clients' sockets.
+    pub reads_processed: u64,
+    /// Writes to clients' sockets.
+    pub writes_processed: u64,
+    /// The most that [`crate::Engine`]'s keyspace has occupied whenever it was looked at.
+    pub memory_peak_bytes: u64,
+    /// Error replies by their first word, for INFO errorstats.
+    pub errors_by_prefix: BTreeMap<String, u64>,
+}
+
+/// First words of errors that are counted apart; past that only the total grows, so that replies cannot fill memory.
+const ERROR_PREFIXES_MAX: usize = 128;
+
+impl Stats {
+    /// Counts an error reply, `-` first.
+    #[cold]
+    pub(crate) fn count_error(&mut self, reply: &[u8]) {
+        self.error_replies += 1;
+        let word = reply.get(1..).unwrap_or_default();
+        let word = &word[..word.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(word.len())];
+        let word = String::from_utf8_lossy(word);
+        if let Some(count) = self.errors_by_prefix.get_mut(&*word) {
+            *count += 1;
+        } else if self.errors_by_prefix.len() < ERROR_PREFIXES_MAX {
+            self.errors_by_prefix.insert(word.into_owned(), 1);
+        }
+    }
 }

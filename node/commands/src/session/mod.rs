@@ -1,13 +1,23 @@
-//! A client's session: what it selected, queued, watches and is owed. Its handlers stand beside it.
-//!
-//! SKELETON: fields are fixed, handlers come.
+//! A client's session: what it selected, queued, watches and is owed. The handlers that work on it stand beside it:
+//! [`connection`], [`client`], [`transactions`].
 
-use std::collections::HashMap;
+pub(crate) mod client;
+pub(crate) mod connection;
+mod sessions;
+pub(crate) mod transactions;
 
 use rejoin_protocol::{
-    ClientId, DbIndex, UnixMillis,
+    ClientId, DbIndex, Offset, UnixMillis,
     resp::{ReplyWriter, RespVersion},
 };
+
+pub use sessions::Sessions;
+pub(crate) use sessions::Slot;
+
+use crate::Command;
+
+/// The rows of this group.
+pub(crate) const GROUPS: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, transactions::COMMANDS];
 
 /// Who is behind a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +39,8 @@ pub enum ReplyMode {
     Off,
     /// Not the next command's.
     SkipNext,
+    /// Not the running command's.
+    Skipping,
 }
 
 /// A command queued in MULTI.
@@ -47,6 +59,10 @@ pub struct Transaction {
     pub queued: Vec<QueuedCommand>,
     /// A command was refused while queueing: EXEC will refuse all.
     pub failed: bool,
+    /// Bytes of the queued arguments.
+    pub bytes: u64,
+    /// A queued command may write.
+    pub writes: bool,
 }
 
 /// What a replica told of itself by REPLCONF before it asked for the stream.
@@ -64,6 +80,17 @@ pub struct ReplicaHello {
     pub rdb_only: bool,
     /// The version it stated (Valkey).
     pub version: Option<String>,
+}
+
+/// What a client in WAIT waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// So many replicas...
+    pub replicas: usize,
+    /// ... that hold this.
+    pub offset: Offset,
+    /// When it is answered with as many as there are; `None` waits for ever.
+    pub until: Option<UnixMillis>,
 }
 
 /// One client.
@@ -95,8 +122,8 @@ pub struct Session {
     pub created: UnixMillis,
     /// When it last sent a command.
     pub last_active: UnixMillis,
-    /// The full name of its last command (`client|list`).
-    pub last_command: &'static str,
+    /// Its last command's row; [`crate::table::full_name`] is how it is shown.
+    pub last_command: Option<&'static Command>,
     /// Bytes of requests received and not yet executed, when last looked at.
     pub query_bytes: usize,
     /// It gave the password, or none is asked for.
@@ -113,6 +140,13 @@ pub struct Session {
     pub replica_hello: ReplicaHello,
     /// It asked to be closed, or is to be: no further request is executed.
     pub closing: bool,
+    /// It asked for the stream (PSYNC, SYNC) and leaves the shard: no further request is executed here, and what it
+    /// has sent behind that request goes with it.
+    pub attaching: bool,
+    /// The stream's offset behind its last write: what WAIT waits for.
+    pub last_write: Offset,
+    /// It waits for replicas (WAIT): no request is executed until that is answered.
+    pub waiting: Option<Waiting>,
 }
 
 impl Session {
@@ -122,66 +156,22 @@ impl Session {
         Self { id, addr, laddr, created: now, last_active: now, ..Self::default() }
     }
 
+    /// Whether a request of it may be executed now, output apart.
+    #[inline]
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.closing && !self.attaching && self.waiting.is_none()
+    }
+
+    /// The address without its port.
+    #[must_use]
+    pub fn ip(&self) -> &str {
+        self.addr.rsplit_once(':').map_or("", |(ip, _)| ip.trim_matches(['[', ']']))
+    }
+
     /// Where replies go.
     #[inline]
     pub fn reply(&mut self) -> ReplyWriter<'_> {
         ReplyWriter::new(&mut self.out, self.version)
-    }
-}
-
-/// All sessions of the shard.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    by_id: HashMap<ClientId, Option<Box<Session>>>,
-}
-
-impl Sessions {
-    /// Adds a session.
-    pub fn insert(&mut self, session: Session) {
-        self.by_id.insert(session.id, Some(Box::new(session)));
-    }
-
-    /// Forgets a session. Its watches are for the caller to release.
-    pub fn remove(&mut self, id: ClientId) -> Option<Box<Session>> {
-        self.by_id.remove(&id).flatten()
-    }
-
-    /// A session, unless it is the one that executes right now.
-    #[must_use]
-    pub fn get(&self, id: ClientId) -> Option<&Session> {
-        self.by_id.get(&id)?.as_deref()
-    }
-
-    /// A session for writing, unless it is the one that executes right now.
-    pub fn get_mut(&mut self, id: ClientId) -> Option<&mut Session> {
-        self.by_id.get_mut(&id)?.as_deref_mut()
-    }
-
-    /// All but the one that executes right now, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.by_id.values().filter_map(Option::as_deref)
-    }
-
-    /// How many, the executing one included.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
-    pub(crate) fn take(&mut self, id: ClientId) -> Option<Box<Session>> {
-        self.by_id.get_mut(&id)?.take()
-    }
-
-    pub(crate) fn put_back(&mut self, session: Box<Session>) {
-        // Absent when it was removed while it executed.
-        if let Some(slot) = self.by_id.get_mut(&session.id) {
-            *slot = Some(session);
-        }
     }
 }

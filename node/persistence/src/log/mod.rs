@@ -130,7 +130,10 @@ impl LogHandle {
         }
         let after = blocks.partition_point(|block| block.start() <= position);
         let block = after.checked_sub(1).and_then(|place| blocks.get(place));
-        #[expect(clippy::expect_used, reason = "the first block starts at `before_first`, which was compared above")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the first block starts at `before_first`, which was compared above"
+        )]
         let block = Arc::clone(block.expect("a held position lies in a block"));
         let generation = self.shared.generation.load(Ordering::Acquire);
         Ok(Cursor::new(Arc::clone(&self.shared), generation, block, position))

@@ -6,7 +6,7 @@ use std::thread;
 
 use rejoin_protocol::{ByteCount, NextOffset, Offset};
 
-use super::{BLOCK_BYTES, Cursor, CursorEnd, HotLog, NotHeld};
+use super::{BLOCK_BYTES, Cursor, CursorEnd, HotLog, LogHandle, NotHeld};
 
 /// Small random numbers; the same seed gives the same run.
 struct Dice(u64);
@@ -69,6 +69,16 @@ fn a_replica_that_wants_the_byte_after_the_last_gets_what_follows() {
 }
 
 #[test]
+fn its_parts_may_go_to_the_threads_that_they_are_for() {
+    fn is_send<T: Send>() {}
+    fn is_sync<T: Sync>() {}
+    is_send::<HotLog>();
+    is_send::<Cursor>();
+    is_send::<LogHandle>();
+    is_sync::<LogHandle>();
+}
+
+#[test]
 fn what_is_not_held_is_refused_with_the_numbers() {
     let mut log = HotLog::with_block_bytes(Offset::new(100), budget(20), 10);
     let handle = log.handle();
@@ -80,7 +90,10 @@ fn what_is_not_held_is_refused_with_the_numbers() {
     log.publish();
     // 195 are written; 20 must stay, and blocks go whole.
     let refusal = handle.open_cursor(NextOffset::new(170)).unwrap_err();
-    assert_eq!(refusal, NotHeld { wanted: NextOffset::new(170), first: NextOffset::new(171), visible: Offset::new(195) });
+    assert_eq!(
+        refusal,
+        NotHeld { wanted: NextOffset::new(170), first: NextOffset::new(171), visible: Offset::new(195) }
+    );
     assert_eq!(refusal.to_string(), "wanted 170, have 171..=195");
     assert_eq!(read_all(&mut handle.open_cursor(NextOffset::new(171)).unwrap()).len(), 25);
     assert!(handle.open_cursor(NextOffset::new(196)).is_ok());
@@ -245,7 +258,11 @@ fn run_model(seed: u64, steps: usize) {
             _ => {}
         }
         assert_eq!(handle.visible().get(), model.start + model.visible.len() as u64, "seed {seed}");
-        assert_eq!(log.appended().get(), handle.visible().get() + model.invisible.len() as u64, "seed {seed}");
+        assert_eq!(
+            log.appended().get(),
+            handle.visible().get() + model.invisible.len() as u64,
+            "seed {seed}"
+        );
         assert!(handle.first_held().get() > model.start, "seed {seed}");
     }
     model.cursors.clear();
@@ -270,7 +287,7 @@ fn the_budget_is_always_held_once_written() {
             log.publish();
             let held = log.handle().bytes_held().get();
             assert!(held >= log.appended().get().min(50));
-            assert!(held < 50 + block as u64 + 90, "publishes release at most 32 blocks, which suffices here");
+            assert!(held < 50 + block as u64);
         }
     }
 }
@@ -307,11 +324,13 @@ fn readers_on_other_threads_see_right_bytes_up_to_borders() {
                         thread::yield_now();
                     }
                     // Half of the readers also come anew now and then, in the middle of releases.
-                    if number % 2 == 1 && at.is_multiple_of(64) && !done.load(Ordering::Relaxed) {
-                        if let Ok(other) = handle.open_cursor(handle.first_held()) {
-                            assert!(other.position() <= handle.visible().next());
-                            reopened += 1;
-                        }
+                    if number % 2 == 1
+                        && at.is_multiple_of(64)
+                        && !done.load(Ordering::Relaxed)
+                        && let Ok(other) = handle.open_cursor(handle.first_held())
+                    {
+                        assert!(other.position() <= handle.visible().next());
+                        reopened += 1;
                     }
                 }
                 reopened

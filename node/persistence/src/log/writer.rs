@@ -18,9 +18,9 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 /// Blocks kept for reuse; what is released beyond is given back to the allocator.
 const SPARE_BLOCKS_MAX: usize = 4;
 
-/// Blocks released by one publish, so that a budget that was cut from gigabytes does not stall the shard; the rest
-/// goes with the publishes that follow.
-const RELEASES_PER_PUBLISH_MAX: usize = 32;
+/// Blocks that one publish releases beyond as many as it adds, so that a budget that was cut from gigabytes does not
+/// stall the shard; the rest goes with the publishes that follow.
+const EXTRA_RELEASES_PER_PUBLISH_MAX: usize = 32;
 
 /// The writing end; owned by the shard.
 #[derive(Debug)]
@@ -102,8 +102,9 @@ impl HotLog {
     /// the budget (cursors that still read them keep them alive).
     #[inline]
     pub fn publish(&mut self) {
+        let blocks_added = self.unlinked.len();
         if self.visible != self.appended {
-            if !self.unlinked.is_empty() {
+            if blocks_added > 0 {
                 self.publish_new_blocks();
             }
             self.tail.publish();
@@ -111,7 +112,7 @@ impl HotLog {
             self.shared.visible.0.store(self.visible.get(), Ordering::Release);
         }
         if self.first_block_is_due() {
-            self.release_blocks();
+            self.release_blocks(blocks_added.saturating_add(EXTRA_RELEASES_PER_PUBLISH_MAX));
         }
     }
 
@@ -181,9 +182,9 @@ impl HotLog {
     }
 
     #[cold]
-    fn release_blocks(&mut self) {
+    fn release_blocks(&mut self, count_max: usize) {
         let shared = Arc::clone(&self.shared);
-        for _ in 0..RELEASES_PER_PUBLISH_MAX {
+        for _ in 0..count_max {
             if !self.first_block_is_due() {
                 break;
             }

@@ -1,11 +1,28 @@
-//! Redis' snapshot format, both ways: plain encodings out (DESIGN: what we emit, any Redis can read), every encoding
-//! of the types we have in.
+//! Redis' snapshot format, both ways: plain encodings out, so that any Redis can read what we emit; every encoding of
+//! the types we have in, from whatever Redis or Valkey wrote it.
 //!
-//! SKELETON: signatures are fixed, bodies come.
+//! It does no I/O of its own, reads no clock and decides nothing about streams: a position is passed through.
+//!
+//! Read in this order: `format` (the numbers), [`encode`] and `sink`, [`decode`] and `source`, `encodings` (packed
+//! values).
+
+mod checksum;
+mod decode;
+mod encode;
+mod encodings;
+mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod sink;
+mod source;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests;
 
 use std::io::{Read, Write};
 
-use rejoin_keyspace::{Keyspace, Snapshot};
+use rejoin_keyspace::{HashLimits, Keyspace, Snapshot};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId};
 use thiserror::Error;
 
@@ -75,19 +92,34 @@ pub enum RdbError {
 }
 
 /// Writes a snapshot as one RDB and drops it leaf by leaf. Returns the bytes written.
+///
+/// The version is the lowest that the data needs: 8 with AUX fields for readers that know PSYNC2, 6 without any (and so
+/// without `position`) for all others. Output comes in pieces of about 256 KiB and is flushed at the end. An error of
+/// `out` ends it at once; the rest of the snapshot is dropped.
 pub fn encode(
     snapshot: Snapshot,
     position: Option<StreamPosition>,
     target: RdbTarget,
     out: &mut dyn Write,
 ) -> Result<u64, RdbError> {
-    let _ = (snapshot, position, target, out);
-    todo!()
+    encode::encode(snapshot, position, target, out)
 }
 
 /// Reads one RDB to its end into `keyspace` (empty before), verifying its checksum. Expired keys are kept: who may
 /// drop them is for the caller to say.
+///
+/// `input` ends with the payload, or the caller can seek: it is read ahead in large pieces, and what follows the
+/// payload is neither looked at nor given back ([`RdbSummary::bytes`] says where it begins). After an error the
+/// keyspace holds what was read before it, and must be thrown away.
 pub fn decode(input: &mut dyn Read, keyspace: &mut Keyspace) -> Result<RdbSummary, RdbError> {
-    let _ = (input, keyspace);
-    todo!()
+    decode_with_limits(input, keyspace, HashLimits::default())
+}
+
+/// As [`decode`], with hashes packed up to `limits`, whatever encoding they had in the payload.
+pub fn decode_with_limits(
+    input: &mut dyn Read,
+    keyspace: &mut Keyspace,
+    limits: HashLimits,
+) -> Result<RdbSummary, RdbError> {
+    decode::decode(input, keyspace, limits)
 }

@@ -1,0 +1,80 @@
+//! What a node tells the program that embeds it.
+
+use std::sync::mpsc;
+
+/// An event of a node's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// A client asked the node to leave (SHUTDOWN); the embedder decides when, as a signal would.
+    ShutdownRequested {
+        /// `SHUTDOWN NOW`: do not wait for replicas.
+        now: bool,
+    },
+    /// A part of the node was lost in a panic: the node can no longer be trusted and has stopped serving.
+    PartLost {
+        /// The actor or thread.
+        part: &'static str,
+    },
+}
+
+/// Where a node's parts report.
+#[derive(Clone, Debug)]
+pub struct NodeEvents {
+    sender: mpsc::Sender<NodeEvent>,
+}
+
+impl NodeEvents {
+    /// A pair of ends.
+    #[must_use]
+    pub fn channel() -> (Self, mpsc::Receiver<NodeEvent>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self { sender }, receiver)
+    }
+
+    /// Reports an event; an embedder that no longer listens is not an error.
+    pub fn report(&self, event: NodeEvent) {
+        let _ = self.sender.send(event);
+    }
+
+    /// A guard that reports the loss of `part` if it is dropped by a panic.
+    #[must_use]
+    pub fn guard(&self, part: &'static str) -> PartGuard {
+        PartGuard { part, events: self.clone() }
+    }
+}
+
+/// Reports a part's loss when a panic drops it: actix restarts nothing, and a handler's panic kills only its actor,
+/// which nobody would notice.
+#[derive(Debug)]
+pub struct PartGuard {
+    part: &'static str,
+    events: NodeEvents,
+}
+
+impl Drop for PartGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.events.report(NodeEvent::PartLost { part: self.part });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_lost_in_a_panic_is_reported_and_an_orderly_end_is_not() {
+        let (events, received) = NodeEvents::channel();
+        drop(events.guard("orderly"));
+        let guard = events.guard("broken");
+        let outcome = std::thread::spawn(move || {
+            let _guard = guard;
+            panic!("on purpose");
+        })
+        .join();
+        assert!(outcome.is_err());
+        assert_eq!(received.try_iter().collect::<Vec<_>>(), [NodeEvent::PartLost { part: "broken" }]);
+    }
+}

@@ -1,0 +1,11 @@
+//! The links thread: moves bytes between this node and other nodes, so that neither the shard nor the control plane
+//! does.
+//!
+//! [`session`] feeds one replica from a snapshot and the log; [`upstream`] opens the link to our master, speaks until
+//! the stream begins, and hands it to the shard; [`ticker`] notices that the log has grown.
+
+pub(crate) mod loader;
+pub mod run;
+pub(crate) mod session;
+pub mod ticker;
+pub(crate) mod upstream;

@@ -1,0 +1,350 @@
+//! Feeds one replica: lines and payload by its session machine's word, then the log's bytes, straight from the
+//! blocks.
+//!
+//! One piece of output is under way at a time; what the replica says and what the clock says is heard meanwhile.
+
+use std::time::Duration;
+
+use rejoin_persistence::log::Cursor;
+use rejoin_protocol::{ByteCount, Offset, ReplicaId};
+use rejoin_replication::{ReplicaSession, SessionEvent, SessionSettings, SessionState};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use crate::{
+    links::run::LinksContext,
+    mailbox::{WhenFull, tell},
+    messages::{
+        buffer_manager::{CloseCursor, MoveCursor, OpenCursor},
+        links::{ServeReplica, SessionStart},
+        master::ReplicaProgress,
+        snapshotter::{SnapshotChunk, SnapshotFeed},
+    },
+};
+use rejoin_transports::ByteStream;
+
+/// How often the reader's place is reported while it moves.
+const REPORT_PERIOD: Duration = Duration::from_secs(1);
+/// What a replica may send before it is read.
+const READ_BYTES: usize = 4 << 10;
+
+/// What a session is told from outside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SessionOrder {
+    /// End.
+    End {
+        /// Once everything up to here is sent; at once if `None`.
+        after: Option<Offset>,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Serves one replica until the session ends; returns why it did.
+pub(crate) async fn serve(context: LinksContext, serve: ServeReplica, orders: mpsc::Receiver<SessionOrder>) -> String {
+    let replica = serve.replica;
+    let ended = match Feeding::begin(context.clone(), serve, orders) {
+        Ok(None) => Ok("it was asked to come back later".to_owned()),
+        Ok(Some(mut feeding)) => feeding.run().await,
+        Err(error) => Err(error),
+    };
+    tell(&context.reports.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+    ended.unwrap_or_else(|error| error.to_string())
+}
+
+/// A piece of output that is under way.
+enum Outgoing {
+    Lines(Vec<u8>),
+    Chunk(SnapshotChunk),
+}
+
+struct Feeding {
+    context: LinksContext,
+    replica: ReplicaId,
+    session: ReplicaSession,
+    reader: ReadHalf<Box<dyn ByteStream>>,
+    writer: WriteHalf<Box<dyn ByteStream>>,
+    orders: mpsc::Receiver<SessionOrder>,
+    /// The session ends when the cursor has reached this.
+    end: Option<(Offset, &'static str)>,
+    grown: watch::Receiver<()>,
+    /// Until the snapshot is taken.
+    awaited: Option<oneshot::Receiver<SnapshotFeed>>,
+    /// From then until the payload is out.
+    feed: Option<Payload>,
+    /// The log, from where this replica reads it.
+    cursor: Option<Cursor>,
+    outgoing: Option<(Outgoing, usize)>,
+    /// What was last told to the `Master`.
+    reported: Option<(SessionState, Offset)>,
+    next_report: Instant,
+}
+
+struct Payload {
+    form: Option<oneshot::Receiver<rejoin_replication::PayloadForm>>,
+    chunks: mpsc::Receiver<SnapshotChunk>,
+    is_whole: oneshot::Receiver<()>,
+}
+
+/// What a session waits for besides its socket and the clock.
+enum Awaited {
+    Snapshot(Option<SnapshotFeed>),
+    Form(Option<rejoin_replication::PayloadForm>),
+    Chunk(Option<SnapshotChunk>),
+    Grown,
+}
+
+impl Feeding {
+    /// `None`: the replica was refused, which is being told to it.
+    fn begin(
+        context: LinksContext,
+        serve: ServeReplica,
+        orders: mpsc::Receiver<SessionOrder>,
+    ) -> Outcome<Option<Self>> {
+        let (reader, mut writer) = tokio::io::split(serve.stream.attach()?);
+        let now = context.clock.now();
+        let settings = SessionSettings { repl_timeout: serve.repl_timeout, ..SessionSettings::default() };
+        let (session, awaited, cursor) = match serve.start {
+            SessionStart::Continue { replid, from, cursor } => {
+                (ReplicaSession::continuing(now, settings, serve.hello, replid, from), None, Some(cursor))
+            }
+            SessionStart::Full { is_legacy, snapshot } => {
+                (ReplicaSession::full(now, settings, serve.hello, is_legacy), Some(snapshot), None)
+            }
+            SessionStart::Refuse { error } => {
+                tokio::task::spawn_local(async move {
+                    // It may be gone already; there is nobody else to tell.
+                    let _ = writer.write_all(format!("-{error}\r\n").as_bytes()).await;
+                    let _ = writer.shutdown().await;
+                });
+                return Ok(None);
+            }
+        };
+        let grown = context.grown.subscribe();
+        context.ticker.session_begun();
+        if let Some(cursor) = &cursor {
+            let opened = OpenCursor { replica: serve.replica, at: cursor.position() };
+            tell(&context.reports.open_cursor, opened, WhenFull::Complain);
+        }
+        let mut feeding = Self {
+            replica: serve.replica,
+            session,
+            reader,
+            writer,
+            orders,
+            end: None,
+            grown,
+            awaited,
+            feed: None,
+            cursor,
+            outgoing: (!serve.unsent.is_empty()).then_some((Outgoing::Lines(serve.unsent), 0)),
+            reported: None,
+            next_report: Instant::now() + REPORT_PERIOD,
+            context,
+        };
+        feeding.hear(&serve.received)?;
+        Ok(Some(feeding))
+    }
+
+    async fn run(&mut self) -> Outcome<String> {
+        let mut input = Vec::with_capacity(READ_BYTES);
+        loop {
+            self.handle_events();
+            self.next_outgoing();
+            if let Some(reason) = self.is_done() {
+                return Ok(reason);
+            }
+            let has_output = self.outgoing.is_some() || self.has_log_bytes()?;
+            let timeout = self.session.poll_timeout();
+            let clock = self.context.clock;
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(SessionOrder::End { after: Some(after), reason }) if self.cursor.is_some() => {
+                        self.end = Some((after, reason));
+                    }
+                    Some(SessionOrder::End { reason, .. }) => return Ok(reason.to_owned()),
+                    None => return Ok("the node is stopping".to_owned()),
+                },
+                received = self.reader.read_buf(&mut input) => {
+                    if received? == 0 {
+                        return Ok("it closed the connection".to_owned());
+                    }
+                    self.hear(&input)?;
+                    input.clear();
+                }
+                sent = send_some(&mut self.writer, &mut self.outgoing, &mut self.cursor), if has_output => {
+                    let sent = sent?;
+                    if let Sent::Chunk(bytes) = sent {
+                        self.session.handle_payload_sent(clock.now(), ByteCount::of(bytes));
+                    }
+                }
+                awaited = await_more(&mut self.awaited, &mut self.feed, &mut self.grown), if !has_output => {
+                    self.handle_awaited(awaited)?;
+                }
+                () = clock.sleep_until(timeout) => self.session.handle_timeout(clock.now())?,
+                () = tokio::time::sleep_until(self.next_report) => self.report_place(),
+            }
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) -> Outcome<()> {
+        if !bytes.is_empty() {
+            // What it can have been sent ends where our reading does.
+            let visible = self.context.log.visible();
+            self.session.handle_bytes(self.context.clock.now(), bytes, visible)?;
+        }
+        Ok(())
+    }
+
+    fn handle_events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                SessionEvent::Online { from } => {
+                    tracing::info!(replica = %self.replica, %from, "Synchronization with replica succeeded");
+                }
+                SessionEvent::SnapshotSent => {
+                    tracing::info!(replica = %self.replica, "snapshot sent to a replica that wanted only that");
+                }
+                SessionEvent::Acked { .. } => {}
+            }
+        }
+        let now = (self.session.state(), self.session.offset_acked());
+        if self.reported != Some(now) {
+            self.reported = Some(now);
+            let progress = ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1 };
+            tell(&self.context.reports.progress, progress, WhenFull::Drop);
+        }
+    }
+
+    fn next_outgoing(&mut self) {
+        if self.outgoing.is_none()
+            && let Some(lines) = self.session.poll_transmit()
+        {
+            self.outgoing = Some((Outgoing::Lines(lines), 0));
+        }
+    }
+
+    fn is_done(&self) -> Option<String> {
+        let (after, reason) = self.end?;
+        let reached = self.cursor.as_ref().is_none_or(|cursor| cursor.position().prior() >= after);
+        (reached && self.outgoing.is_none()).then(|| reason.to_owned())
+    }
+
+    fn has_log_bytes(&mut self) -> Outcome<bool> {
+        if !self.session.may_send_stream() {
+            return Ok(false);
+        }
+        match &mut self.cursor {
+            // What is new from here on will be noticed again: first mark as seen, then look.
+            Some(cursor) => {
+                self.grown.borrow_and_update();
+                Ok(!cursor.readable()?.is_empty())
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn handle_awaited(&mut self, awaited: Awaited) -> Outcome<()> {
+        let now = self.context.clock.now();
+        match awaited {
+            Awaited::Snapshot(Some(feed)) => {
+                self.awaited = None;
+                self.session.handle_snapshot_taken(now, feed.position.replid, feed.position.offset);
+                let opened = OpenCursor { replica: self.replica, at: feed.cursor.position() };
+                tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
+                self.cursor = Some(feed.cursor);
+                self.feed = Some(Payload { form: Some(feed.form), chunks: feed.chunks, is_whole: feed.is_whole });
+            }
+            Awaited::Form(Some(form)) => {
+                self.session.handle_payload_begin(now, form);
+                if let Some(feed) = &mut self.feed {
+                    feed.form = None;
+                }
+            }
+            Awaited::Chunk(Some(chunk)) => self.outgoing = Some((Outgoing::Chunk(chunk), 0)),
+            Awaited::Chunk(None) => {
+                let is_whole = self.feed.take().is_some_and(|mut feed| feed.is_whole.try_recv().is_ok());
+                if !is_whole {
+                    return Err("its snapshot ended in an error".into());
+                }
+                self.session.handle_payload_end(now)?;
+            }
+            Awaited::Snapshot(None) | Awaited::Form(None) => return Err("its snapshot could not be taken".into()),
+            Awaited::Grown => {}
+        }
+        Ok(())
+    }
+
+    fn report_place(&mut self) {
+        self.next_report = Instant::now() + REPORT_PERIOD;
+        if let Some(cursor) = &self.cursor {
+            let moved = MoveCursor { replica: self.replica, at: cursor.position() };
+            tell(&self.context.reports.move_cursor, moved, WhenFull::Drop);
+        }
+    }
+}
+
+/// What was sent.
+enum Sent {
+    /// Lines or log bytes.
+    Other,
+    /// So many bytes of the payload.
+    Chunk(usize),
+}
+
+/// Sends part of the piece that is under way, or else of the log.
+async fn send_some(
+    writer: &mut WriteHalf<Box<dyn ByteStream>>,
+    outgoing: &mut Option<(Outgoing, usize)>,
+    cursor: &mut Option<Cursor>,
+) -> Outcome<Sent> {
+    if let Some((piece, sent)) = outgoing {
+        let bytes: &[u8] = match piece {
+            Outgoing::Lines(lines) => lines,
+            Outgoing::Chunk(chunk) => chunk,
+        };
+        let count = writer.write(&bytes[*sent..]).await?;
+        if count == 0 {
+            return Err("it takes no more bytes".into());
+        }
+        *sent += count;
+        let is_complete = *sent == bytes.len();
+        let is_chunk = matches!(piece, Outgoing::Chunk(_));
+        if is_complete {
+            *outgoing = None;
+        }
+        return Ok(if is_chunk { Sent::Chunk(count) } else { Sent::Other });
+    }
+    if let Some(cursor) = cursor {
+        let count = writer.write(cursor.readable()?).await?;
+        cursor.consume(count);
+    }
+    Ok(Sent::Other)
+}
+
+/// The next thing to send, or the news that the log has grown.
+async fn await_more(
+    awaited: &mut Option<oneshot::Receiver<SnapshotFeed>>,
+    feed: &mut Option<Payload>,
+    grown: &mut watch::Receiver<()>,
+) -> Awaited {
+    if let Some(snapshot) = awaited {
+        return Awaited::Snapshot(snapshot.await.ok());
+    }
+    match feed {
+        Some(Payload { form: Some(form), .. }) => Awaited::Form(form.await.ok()),
+        Some(payload) => Awaited::Chunk(payload.chunks.recv().await),
+        None => {
+            // An error would mean that the ticker is gone, and with it the node.
+            if grown.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            Awaited::Grown
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The link to our master until its stream begins: dial, handshake, payload; then the shard takes it over.
+
+use std::time::Duration;
+
+use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
+use rejoin_replication::{MasterAddress, ReplicaAction, Taken, Upstream, UpstreamEvent, UpstreamSettings};
+use rejoin_transports::{ByteStream, Endpoint, Lane};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::oneshot,
+};
+
+use crate::{
+    links::{
+        loader::{Loaded, Loader},
+        run::LinksContext,
+    },
+    mailbox::{WhenFull, tell},
+    messages::{
+        links::Introduction,
+        replica::{LinkUp, SnapshotArrived, UpstreamProgress, UpstreamSaid},
+        shard::{ShardMessage, StartStreaming},
+    },
+};
+
+/// Room made for one read.
+const READ_BYTES: usize = 256 << 10;
+/// Payload bytes between two reports of progress.
+const PROGRESS_BYTES: u64 = 8 << 20;
+
+/// The link to open.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// Under which it runs.
+    pub(crate) epoch: Epoch,
+    /// To whom.
+    pub(crate) address: MasterAddress,
+    /// The shard's count of masters.
+    pub(crate) following: u64,
+    /// How to introduce ourselves.
+    pub(crate) introduction: Introduction,
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Runs the link until the shard has its stream; an error is why it was lost before.
+pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
+    let endpoint = Endpoint::new(link.address.host.clone(), link.address.port);
+    let mut dialled = context.transport.dial(&endpoint).await?;
+    let stream = dialled.open(Lane::Control)?;
+    let (answer, position) = oneshot::channel();
+    context.reports.shard.send(ShardMessage::Position { answer }).await?;
+    let position = position.await?;
+    let Some(wanted) = context.reports.link_up.send(LinkUp { epoch: link.epoch, position }).await? else {
+        return Ok(());
+    };
+    let settings = UpstreamSettings {
+        repl_timeout: link.introduction.repl_timeout,
+        keepalive_period: Duration::from_secs(1),
+        credentials: link.introduction.credentials.clone(),
+        listening_port: link.introduction.listening_port,
+        announce_ip: link.introduction.announce_ip.clone(),
+        version: None,
+    };
+    let machine = Upstream::new(context.clock.now(), settings, wanted);
+    Conversation { context, link, stream, machine, input: Vec::new(), loading: None, unreported: 0 }.run().await
+}
+
+/// A load and what the master said of it.
+struct Loading {
+    loader: Loader,
+    loaded: Option<Loaded>,
+}
+
+struct Conversation<'a> {
+    context: &'a LinksContext,
+    link: Link,
+    stream: Box<dyn ByteStream>,
+    machine: Upstream,
+    /// Bytes read and not yet taken.
+    input: Vec<u8>,
+    loading: Option<Loading>,
+    /// Payload bytes since the last report.
+    unreported: u64,
+}
+
+impl Conversation<'_> {
+    async fn run(mut self) -> Outcome<()> {
+        loop {
+            while let Some(bytes) = self.machine.poll_transmit() {
+                self.stream.write_all(&bytes).await?;
+            }
+            let clock = self.context.clock;
+            self.input.reserve(READ_BYTES);
+            tokio::select! {
+                received = self.stream.read_buf(&mut self.input) => {
+                    if received? == 0 {
+                        return Err("the master closed the connection".into());
+                    }
+                }
+                () = clock.sleep_until(self.machine.poll_timeout()) => {
+                    self.machine.handle_timeout(clock.now())?;
+                    continue;
+                }
+            }
+            if self.take_input().await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what has arrived; whether the stream was handed over.
+    async fn take_input(&mut self) -> Outcome<bool> {
+        let mut taken = 0;
+        loop {
+            let now = self.context.clock.now();
+            match self.machine.handle_bytes(now, &self.input[taken..])? {
+                Taken::Conversation(0) => break,
+                Taken::Conversation(count) => taken += count,
+                Taken::Payload { held, chunk, taken: count } => {
+                    let piece = [held, chunk].concat();
+                    taken += count;
+                    self.load(piece).await?;
+                }
+                Taken::Stream => {
+                    // The machine has told, or will tell, by an event what the stream continues.
+                    self.input.drain(..taken);
+                    return self.handle_events().await;
+                }
+            }
+            if self.handle_events().await? {
+                return Ok(true);
+            }
+        }
+        self.input.drain(..taken);
+        self.handle_events().await
+    }
+
+    async fn load(&mut self, piece: Vec<u8>) -> Outcome<()> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let Some(loading) = &mut self.loading else { return Err("payload without a load".into()) };
+        self.unreported += piece.len() as u64;
+        loading.loader.push(piece).await;
+        if loading.loader.has_failed() {
+            return self.fail_load().await;
+        }
+        if self.unreported >= PROGRESS_BYTES {
+            self.report_progress();
+        }
+        Ok(())
+    }
+
+    /// The loader has given up: says why, and ends the link.
+    async fn fail_load(&mut self) -> Outcome<()> {
+        let Some(mut loading) = self.loading.take() else { return Ok(()) };
+        let reason = loading.loader.finish().await.err().unwrap_or_default();
+        tracing::error!(reason, "Failed trying to load the MASTER synchronization DB: our data is kept");
+        let arrived = SnapshotArrived { epoch: self.link.epoch, is_good: false };
+        self.context.reports.arrived.send(arrived).await?;
+        Err(format!("payload refused: {reason}").into())
+    }
+
+    fn report_progress(&mut self) {
+        let payload = ByteCount::new(std::mem::take(&mut self.unreported));
+        let progress = UpstreamProgress { epoch: self.link.epoch, payload };
+        tell(&self.context.reports.upstream_progress, progress, WhenFull::Drop);
+    }
+
+    async fn handle_events(&mut self) -> Outcome<bool> {
+        while let Some(event) = self.machine.poll_event() {
+            let is_end = event == UpstreamEvent::PayloadEnd;
+            let said = UpstreamSaid { epoch: self.link.epoch, event };
+            let actions = self.context.reports.said.send(said).await?;
+            if self.carry_out(actions).await? {
+                return Ok(true);
+            }
+            if is_end && self.finish_load().await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn finish_load(&mut self) -> Outcome<bool> {
+        self.report_progress();
+        let Some(loading) = &mut self.loading else { return Ok(false) };
+        tracing::info!("MASTER <-> REPLICA sync: payload complete, verifying");
+        let machine = &mut self.machine;
+        let clock = self.context.clock;
+        let verdict = loop {
+            tokio::select! {
+                verdict = loading.loader.finish() => break verdict,
+                () = clock.sleep_until(machine.poll_timeout()) => {
+                    machine.handle_timeout(clock.now())?;
+                    while let Some(bytes) = machine.poll_transmit() {
+                        self.stream.write_all(&bytes).await?;
+                    }
+                }
+            }
+        };
+        match verdict {
+            Ok(loaded) => {
+                loading.loaded = Some(loaded);
+                let arrived = SnapshotArrived { epoch: self.link.epoch, is_good: true };
+                let actions = self.context.reports.arrived.send(arrived).await?;
+                self.carry_out(actions).await
+            }
+            Err(reason) => {
+                tracing::error!(reason, "Failed trying to load the MASTER synchronization DB: our data is kept");
+                let arrived = SnapshotArrived { epoch: self.link.epoch, is_good: false };
+                self.context.reports.arrived.send(arrived).await?;
+                Err(format!("payload refused: {reason}").into())
+            }
+        }
+    }
+
+    /// Carries out what the `Replica` decided; whether the stream was handed over.
+    async fn carry_out(&mut self, actions: Vec<ReplicaAction>) -> Outcome<bool> {
+        for action in actions {
+            match action {
+                ReplicaAction::BeginLoad { .. } => {
+                    let loader = Loader::begin(self.link.introduction.databases)?;
+                    self.loading = Some(Loading { loader, loaded: None });
+                }
+                ReplicaAction::DropLoad { .. } => self.loading = None,
+                ReplicaAction::SwapIn { replid, offset, .. } => self.swap_in(replid, offset).await?,
+                ReplicaAction::AdoptLineage { replid, at } => {
+                    let message = ShardMessage::AdoptLineage { following: self.link.following, replid, at };
+                    self.context.reports.shard.send(message).await?;
+                }
+                ReplicaAction::StartStreaming { after, .. } => {
+                    self.hand_over(after).await?;
+                    return Ok(true);
+                }
+                // The actor's own.
+                ReplicaAction::Dial { .. } | ReplicaAction::Close { .. } => {}
+            }
+        }
+        Ok(false)
+    }
+
+    async fn swap_in(&mut self, replid: Option<ReplicationId>, offset: Offset) -> Outcome<()> {
+        let Some(Loaded { keyspace, summary }) = self.loading.take().and_then(|loading| loading.loaded) else {
+            return Err("nothing was loaded".into());
+        };
+        tracing::info!(
+            keys = summary.keys, bytes = summary.bytes, version = summary.version, %offset,
+            "MASTER <-> REPLICA sync: Finished with success"
+        );
+        let selected: Option<DbIndex> = summary.position.map(|position| position.selected);
+        let (answer, done) = oneshot::channel();
+        let message = ShardMessage::SwapIn {
+            following: self.link.following,
+            keyspace: Box::new(keyspace),
+            replid,
+            offset,
+            selected,
+            answer,
+        };
+        self.context.reports.shard.send(message).await?;
+        if done.await? { Ok(()) } else { Err("another master is followed by now".into()) }
+    }
+
+    /// The shard takes the stream; what was read of it already goes along.
+    async fn hand_over(&mut self, after: Offset) -> Outcome<()> {
+        let (placeholder, _) = tokio::io::duplex(1);
+        let stream = std::mem::replace(&mut self.stream, Box::new(placeholder));
+        let start = StartStreaming {
+            following: self.link.following,
+            epoch: self.link.epoch,
+            stream: stream.detach()?,
+            received: std::mem::take(&mut self.input),
+            after,
+            first_ack: self.machine.first_ack(),
+            repl_timeout: self.link.introduction.repl_timeout,
+        };
+        self.context.reports.shard.send(ShardMessage::StartStreaming(Box::new(start))).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! `Master`: lineage, and who follows us. Decides what each replica that asks will get; moves no byte.
+//!
+//! The decisions are `MasterCore`'s; this shell opens cursors, hands sessions to the links, and keeps INFO up to date.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use actix::{Actor, Context, Handler, Recipient};
+use rejoin_commands::node::status::ReplicaStatus;
+use rejoin_persistence::{log::LogHandle, rdb::RdbTarget};
+use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
+use rejoin_replication::{AttachDecision, FullReason, LogRange, Lineage, MasterCore, ReplicaHello, Wanted};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock::Clock,
+    events::PartGuard,
+    mailbox::{MAILBOX_MAX, WhenFull, tell},
+    messages::{
+        aof_sender::{CancelHistory, SendHistory},
+        links::{LinksMessage, ServeReplica, SessionStart},
+        master::{
+            AdoptLineage, AttachReplica, Demote, HistoryRefused, Promote, ReplaceLineage, ReplicaLost,
+            ReplicaProgress, ReplicaStalled, UpstreamDown,
+        },
+        shard::{MasterStatus, ShardMessage},
+        snapshotter::{JoinSnapshot, SnapshotFeed},
+    },
+    shard::unix_now,
+};
+
+/// What the `Master` begins with.
+pub struct MasterSeed {
+    /// The stream's name.
+    pub replid: ReplicationId,
+    /// Full syncs at a time.
+    pub full_syncs_max: usize,
+    /// `repl-timeout`.
+    pub repl_timeout: Duration,
+    /// The node's clock.
+    pub clock: Clock,
+    /// Readers' end of the log.
+    pub log: LogHandle,
+    /// The links' inbox.
+    pub links: mpsc::Sender<LinksMessage>,
+    /// The shard's inbox.
+    pub shard: mpsc::Sender<ShardMessage>,
+    /// The `Snapshotter`.
+    pub join: Recipient<JoinSnapshot>,
+    /// The `AofSender`.
+    pub send_history: Recipient<SendHistory>,
+    /// The `AofSender`.
+    pub cancel_history: Recipient<CancelHistory>,
+    /// Reports our loss.
+    pub guard: PartGuard,
+}
+
+/// Lineage, and who follows us.
+pub struct Master {
+    core: MasterCore,
+    seed: MasterSeed,
+    /// Replicas that were promised history, until the `AofSender` has answered.
+    awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
+    /// Replicas that wait for their turn to join a snapshot; their sessions run already.
+    awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
+}
+
+impl Master {
+    /// A master of the stream `seed.replid`.
+    #[must_use]
+    pub fn new(seed: MasterSeed) -> Self {
+        Self {
+            core: MasterCore::new(Lineage::new(seed.replid), seed.full_syncs_max),
+            seed,
+            awaiting_history: BTreeMap::new(),
+            awaiting_admission: BTreeMap::new(),
+        }
+    }
+
+    fn log_range(&self) -> LogRange {
+        // The first byte is read before the last: what is released in between makes the range too generous at its
+        // beginning, which opening the cursor notices.
+        let first = self.seed.log.first_held();
+        LogRange::hot_only(first, self.seed.log.visible())
+    }
+
+    fn carry_out(&mut self, attach: AttachReplica, decision: AttachDecision) {
+        let replica = attach.replica;
+        match decision {
+            AttachDecision::Continue { from, replid } => self.continue_stream(attach, from, replid),
+            AttachDecision::History { from, .. } => {
+                self.awaiting_history.insert(replica, attach);
+                tell(&self.seed.send_history, SendHistory { replica, from }, WhenFull::Complain);
+            }
+            AttachDecision::Full { reason, admitted } => self.begin_full_sync(attach, reason, admitted),
+            AttachDecision::NotNow { error } => {
+                tracing::info!(%replica, peer = %attach.peer, error, "replica is asked to come back later");
+                self.serve(attach, SessionStart::Refuse { error });
+            }
+        }
+    }
+
+    fn continue_stream(&mut self, attach: AttachReplica, from: NextOffset, replid: ReplicationId) {
+        let replica = attach.replica;
+        match self.seed.log.open_cursor(from) {
+            Ok(cursor) => {
+                let bytes = cursor.lag();
+                tracing::info!(
+                    %replica, peer = %attach.peer, %from, %bytes,
+                    "Partial resynchronization request accepted: sending the missing bytes of backlog"
+                );
+                self.serve(attach, SessionStart::Continue { replid, from, cursor });
+            }
+            // Released since we looked.
+            Err(_) => self.refuse_history(attach, from),
+        }
+    }
+
+    fn refuse_history(&mut self, attach: AttachReplica, from: NextOffset) {
+        let log = self.log_range();
+        if let Some(decision) = self.core.handle_history_refused(attach.replica, from, log) {
+            self.carry_out(attach, decision);
+        }
+    }
+
+    fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
+        let replica = attach.replica;
+        tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync: a snapshot will be sent");
+        let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
+        let join = JoinSnapshot { replica, target: target_of(&attach.hello), capa_eof: attach.hello.capa_eof, deliver };
+        let is_legacy = attach.wanted == Wanted::LegacySync;
+        self.serve(attach, SessionStart::Full { is_legacy, snapshot });
+        if admitted {
+            tell(&self.seed.join, join, WhenFull::Complain);
+        } else {
+            self.awaiting_admission.insert(replica, join);
+        }
+    }
+
+    fn serve(&mut self, attach: AttachReplica, start: SessionStart) {
+        let AttachReplica { replica, peer, hello, stream, unsent, received, .. } = attach;
+        let repl_timeout = self.seed.repl_timeout;
+        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, start };
+        if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
+            tracing::error!(%replica, "the links do not listen: a replica was turned away");
+            self.core.handle_lost(replica);
+        }
+    }
+
+    /// After every message: lets waiting replicas join, and tells INFO.
+    fn settle(&mut self) {
+        while let Some(replica) = self.core.poll_admitted() {
+            if let Some(join) = self.awaiting_admission.remove(&replica) {
+                tell(&self.seed.join, join, WhenFull::Complain);
+            }
+        }
+        let now = (unix_now(), self.seed.clock.now());
+        let counters = self.core.counters();
+        let status = MasterStatus {
+            second: self.core.lineage().second(),
+            replicas: self
+                .core
+                .replicas()
+                .map(|replica| ReplicaStatus {
+                    ip: replica.ip.clone(),
+                    port: replica.port,
+                    state: replica.state.info_name(),
+                    offset: replica.offset_acked,
+                    acked_at: wall_time(now, replica.acked_at),
+                })
+                .collect(),
+            sync_full: counters.full,
+            sync_partial_ok: counters.partial_ok,
+            sync_partial_err: counters.partial_err,
+        };
+        // A later status says the same; the shard's inbox is only full while it is busy.
+        let _ = self.seed.shard.try_send(ShardMessage::MasterStatus(Box::new(status)));
+    }
+
+    /// Ends sessions that must learn a new replid, once they have all that they share with it.
+    fn close(&mut self, replicas: Vec<ReplicaId>, after: Option<Offset>, reason: &'static str) {
+        for replica in replicas {
+            let message = LinksMessage::Drop { replica: Some(replica), after, reason };
+            if self.seed.links.try_send(message).is_err() {
+                tracing::error!(%replica, reason, "the links do not listen: a session stays open");
+            }
+        }
+    }
+}
+
+/// The wall time of `at` on the node's clock, given both clocks' present.
+fn wall_time((wall, clock): (UnixMillis, Duration), at: Duration) -> UnixMillis {
+    let ago = i64::try_from(clock.saturating_sub(at).as_millis()).unwrap_or(i64::MAX);
+    UnixMillis::new(wall.get().saturating_sub(ago))
+}
+
+fn target_of(hello: &ReplicaHello) -> RdbTarget {
+    RdbTarget { psync2: hello.capa_psync2 || hello.rdb_only }
+}
+
+impl Actor for Master {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.set_mailbox_capacity(MAILBOX_MAX);
+    }
+}
+
+impl Handler<AttachReplica> for Master {
+    type Result = ();
+
+    fn handle(&mut self, attach: AttachReplica, _: &mut Self::Context) {
+        let now = self.seed.clock.now();
+        let log = self.log_range();
+        let decision =
+            self.core.handle_attach(now, attach.replica, &attach.peer.host, &attach.hello, attach.wanted, log);
+        self.carry_out(attach, decision);
+        self.settle();
+    }
+}
+
+impl Handler<HistoryRefused> for Master {
+    type Result = ();
+
+    fn handle(&mut self, refused: HistoryRefused, _: &mut Self::Context) {
+        if let Some(attach) = self.awaiting_history.remove(&refused.replica) {
+            self.refuse_history(attach, refused.from);
+            self.settle();
+        }
+    }
+}
+
+impl Handler<ReplicaProgress> for Master {
+    type Result = ();
+
+    fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
+        self.core.handle_state(progress.replica, progress.state);
+        self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
+        self.settle();
+    }
+}
+
+impl Handler<ReplicaLost> for Master {
+    type Result = ();
+
+    fn handle(&mut self, lost: ReplicaLost, _: &mut Self::Context) {
+        let replica = lost.replica;
+        if let Some(summary) = self.core.handle_lost(replica) {
+            tracing::info!(
+                %replica, peer = %format_args!("{}:{}", summary.ip, summary.port),
+                offset_acked = %summary.offset_acked, reason = lost.reason,
+                "Connection with replica lost"
+            );
+        }
+        self.awaiting_admission.remove(&replica);
+        if self.awaiting_history.remove(&replica).is_some() {
+            tell(&self.seed.cancel_history, CancelHistory { replica }, WhenFull::Complain);
+        }
+        self.settle();
+    }
+}
+
+impl Handler<ReplicaStalled> for Master {
+    type Result = ();
+
+    fn handle(&mut self, stalled: ReplicaStalled, _: &mut Self::Context) {
+        tracing::warn!(
+            replica = %stalled.replica, lag_bytes = stalled.lag_bytes, lag_bytes_max = stalled.lag_bytes_max,
+            "replica lags more than client-output-buffer-limit replica allows and is dropped; raise the limit to keep it"
+        );
+        self.close(vec![stalled.replica], None, "it lagged more than client-output-buffer-limit replica allows");
+    }
+}
+
+impl Handler<Promote> for Master {
+    type Result = ();
+
+    fn handle(&mut self, promoted: Promote, _: &mut Self::Context) {
+        let to_close = self.core.promote(promoted.replid, promoted.at);
+        self.close(to_close, Some(promoted.at), "the stream goes on under a new replid");
+        self.settle();
+    }
+}
+
+impl Handler<Demote> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: Demote, _: &mut Self::Context) {
+        self.core.demote();
+        self.settle();
+    }
+}
+
+impl Handler<AdoptLineage> for Master {
+    type Result = ();
+
+    fn handle(&mut self, adopted: AdoptLineage, _: &mut Self::Context) {
+        let to_close = self.core.adopt_lineage(adopted.replid, adopted.at);
+        self.close(to_close, Some(adopted.at), "the master's stream goes on under a new replid");
+        self.core.handle_upstream(true);
+        self.settle();
+    }
+}
+
+impl Handler<ReplaceLineage> for Master {
+    type Result = ();
+
+    fn handle(&mut self, replaced: ReplaceLineage, _: &mut Self::Context) {
+        let to_close = self.core.replace_lineage(replaced.replid);
+        self.close(to_close, None, "our data was replaced by a full sync");
+        self.core.handle_upstream(true);
+        self.settle();
+    }
+}
+
+impl Handler<UpstreamDown> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: UpstreamDown, _: &mut Self::Context) {
+        self.core.handle_upstream(false);
+        self.settle();
+    }
+}

@@ -1,0 +1,42 @@
+//! What the `BufferManager` actor is told.
+
+use actix::Message;
+use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+
+/// A session reads the log from here on. From its link.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct OpenCursor {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// The byte it reads next.
+    pub at: NextOffset,
+}
+
+/// A session has read on. From its link; one of a series.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct MoveCursor {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// The byte it reads next.
+    pub at: NextOffset,
+}
+
+/// A session reads no more. From its link.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CloseCursor {
+    /// Whose.
+    pub replica: ReplicaId,
+}
+
+/// The log's memory budget and the lag that is tolerated were set (CONFIG SET). From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SetBudget {
+    /// `repl-backlog-size`.
+    pub hot: ByteCount,
+    /// Bytes that a replica may lag; zero is no limit.
+    pub lag_max: ByteCount,
+}

@@ -1,0 +1,105 @@
+//! What the links thread is told: it moves bytes for replicas' sessions and for the link upstream.
+
+use rejoin_persistence::log::Cursor;
+use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
+use rejoin_replication::{MasterAddress, ReplicaHello};
+use rejoin_transports::{DetachedStream, Endpoint};
+use tokio::sync::oneshot;
+
+use crate::messages::snapshotter::SnapshotFeed;
+
+/// Messages to the links thread that may wait.
+pub const LINKS_INBOX_MAX: usize = 1024;
+
+/// One message to the links thread.
+pub enum LinksMessage {
+    /// Serve a replica. From the `Master`.
+    Serve(Box<ServeReplica>),
+    /// End a replica's session. From the `Master`.
+    Drop {
+        /// Whose; `None` ends all.
+        replica: Option<ReplicaId>,
+        /// Once it was sent everything up to here; at once if `None`.
+        after: Option<Offset>,
+        /// Why, in words for the log.
+        reason: &'static str,
+    },
+    /// Open the link upstream, in place of any older one. From the `Replica`.
+    Dial {
+        /// Under which it runs.
+        epoch: Epoch,
+        /// To whom.
+        address: MasterAddress,
+        /// The shard's count of masters, for what is handed to it.
+        following: u64,
+        /// How to introduce ourselves.
+        introduction: Introduction,
+    },
+    /// Close the link upstream, if it is still here. From the `Replica`.
+    HangUp {
+        /// The link's.
+        epoch: Epoch,
+    },
+    /// The node is stopping: everything ends.
+    Stop,
+}
+
+/// What a master is told of this node.
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    /// The port on which clients are served.
+    pub listening_port: u16,
+    /// `replica-announce-ip`.
+    pub announce_ip: Option<String>,
+    /// `masteruser` and `masterauth`.
+    pub credentials: Option<rejoin_replication::Credentials>,
+    /// `repl-timeout`.
+    pub repl_timeout: std::time::Duration,
+    /// `databases`: what a snapshot may fill.
+    pub databases: u32,
+}
+
+/// A session to be served.
+pub struct ServeReplica {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Who is at the other end.
+    pub peer: Endpoint,
+    /// What it said by REPLCONF.
+    pub hello: ReplicaHello,
+    /// Its connection.
+    pub stream: Box<dyn DetachedStream>,
+    /// Replies that it has not been sent yet.
+    pub unsent: Vec<u8>,
+    /// What it sent behind its request.
+    pub received: Vec<u8>,
+    /// `repl-timeout`.
+    pub repl_timeout: std::time::Duration,
+    /// How it begins.
+    pub start: SessionStart,
+}
+
+/// How a session begins.
+pub enum SessionStart {
+    /// The stream goes on.
+    Continue {
+        /// Its name.
+        replid: ReplicationId,
+        /// The first byte.
+        from: NextOffset,
+        /// The log from there on.
+        cursor: Cursor,
+    },
+    /// A snapshot first.
+    Full {
+        /// It asked by SYNC.
+        is_legacy: bool,
+        /// Where the snapshot will come from.
+        snapshot: oneshot::Receiver<SnapshotFeed>,
+    },
+    /// An error, and the end.
+    Refuse {
+        /// The error, without the dash.
+        error: &'static str,
+    },
+}

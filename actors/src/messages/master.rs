@@ -1,0 +1,108 @@
+//! What the `Master` actor is told.
+
+use actix::Message;
+use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId};
+use rejoin_replication::{ReplicaHello, SessionState, Wanted};
+use rejoin_transports::{DetachedStream, Endpoint};
+
+/// A replica asked for the stream; its connection comes along. From the shard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AttachReplica {
+    /// The session that begins.
+    pub replica: ReplicaId,
+    /// Who is at the other end.
+    pub peer: Endpoint,
+    /// What it said by REPLCONF.
+    pub hello: ReplicaHello,
+    /// What it asks for.
+    pub wanted: Wanted,
+    /// Its connection.
+    pub stream: Box<dyn DetachedStream>,
+    /// Replies that it has not been sent yet.
+    pub unsent: Vec<u8>,
+    /// What it sent behind its request.
+    pub received: Vec<u8>,
+}
+
+/// A session moved on. From its link; one of a series.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplicaProgress {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// Where it stands now.
+    pub state: SessionState,
+    /// The last byte that the replica acknowledged.
+    pub offset_acked: Offset,
+}
+
+/// A session ended. From its link.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplicaLost {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// Why, in words for the log.
+    pub reason: String,
+}
+
+/// A replica lags further than memory may hold. From the `BufferManager`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplicaStalled {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// Bytes that it lags.
+    pub lag_bytes: u64,
+    /// Bytes that it may lag.
+    pub lag_bytes_max: u64,
+}
+
+/// History cannot be served. From the `AofSender`.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct HistoryRefused {
+    /// For whom.
+    pub replica: ReplicaId,
+    /// The byte it wanted.
+    pub from: NextOffset,
+}
+
+/// This node goes on alone: its stream continues from `at` under a new name. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Promote {
+    /// The new name.
+    pub replid: ReplicationId,
+    /// The last byte that both names share.
+    pub at: Offset,
+}
+
+/// This node follows a master from now on. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Demote;
+
+/// The master continued our stream, maybe under another name. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AdoptLineage {
+    /// The stream's name now.
+    pub replid: ReplicationId,
+    /// The last byte that both names share.
+    pub at: Offset,
+}
+
+/// Our data was replaced by a full sync. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct ReplaceLineage {
+    /// The stream's name now.
+    pub replid: ReplicationId,
+}
+
+/// The link to our master went down. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct UpstreamDown;

@@ -1,0 +1,122 @@
+//! What the shard is told by the control plane and the links.
+
+use rejoin_commands::node::status::{ReplicaStatus, UpstreamStatus};
+use rejoin_keyspace::{Keyspace, Snapshot};
+use rejoin_persistence::{log::Cursor, rdb::StreamPosition};
+use rejoin_protocol::{DbIndex, Epoch, NextOffset, Offset, ReplicationId};
+use rejoin_replication::{FirstAck, Position};
+use rejoin_transports::DetachedStream;
+use tokio::sync::oneshot;
+
+/// Messages to the shard that may wait.
+pub const SHARD_INBOX_MAX: usize = 1024;
+
+/// One message to the shard.
+pub enum ShardMessage {
+    /// Take a snapshot between two turns. From the `Snapshotter`.
+    TakeSnapshot {
+        /// How many readers will read the log from there.
+        readers: usize,
+        /// Where it goes.
+        answer: oneshot::Sender<SnapshotTaken>,
+    },
+    /// What INFO tells of our replicas. From the `Master`.
+    MasterStatus(Box<MasterStatus>),
+    /// What INFO tells of our master. From the `Replica`.
+    UpstreamStatus(Option<UpstreamStatus>),
+    /// What do you hold? From the link upstream.
+    Position {
+        /// `None`: nothing worth continuing.
+        answer: oneshot::Sender<Option<Position>>,
+    },
+    /// Put a loaded keyspace in the place of ours. From the link upstream.
+    SwapIn {
+        /// The shard's count of masters when the link was dialled.
+        following: u64,
+        /// The data, whole and verified.
+        keyspace: Box<Keyspace>,
+        /// The stream's name; `None` makes one up.
+        replid: Option<ReplicationId>,
+        /// The last byte that the data contains.
+        offset: Offset,
+        /// The database selected there.
+        selected: Option<DbIndex>,
+        /// Whether it was done: not if we follow someone else by now.
+        answer: oneshot::Sender<bool>,
+    },
+    /// The master continues our stream under this name. From the link upstream.
+    AdoptLineage {
+        /// The shard's count of masters when the link was dialled.
+        following: u64,
+        /// The name.
+        replid: ReplicationId,
+        /// The last byte that both names share.
+        at: Offset,
+    },
+    /// Append and apply what comes on this stream. From the link upstream.
+    StartStreaming(Box<StartStreaming>),
+    /// Execute a command in process. From the node's handle.
+    Execute {
+        /// The arguments, the name first.
+        args: Vec<Vec<u8>>,
+        /// Where the reply goes, as RESP.
+        answer: oneshot::Sender<Vec<u8>>,
+    },
+    /// Let go of all clients and publish the last turn; the answer is where the stream ends. From the node's handle.
+    Drain {
+        /// Where the answer goes.
+        answer: oneshot::Sender<Offset>,
+    },
+    /// How many replicas have not acknowledged `offset`? From the node's handle, after `Drain`.
+    ReplicasBehind {
+        /// The offset.
+        offset: Offset,
+        /// Where the answer goes.
+        answer: oneshot::Sender<usize>,
+    },
+    /// End. From the node's handle.
+    Stop,
+}
+
+/// A snapshot and where it stands in the stream.
+pub struct SnapshotTaken {
+    /// The image.
+    pub snapshot: Snapshot,
+    /// Where.
+    pub position: StreamPosition,
+    /// One for each reader.
+    pub cursors: Vec<Cursor>,
+}
+
+/// What INFO tells of our replicas.
+#[derive(Clone, Debug)]
+pub struct MasterStatus {
+    /// The name of the stream that ours continued.
+    pub second: Option<(ReplicationId, NextOffset)>,
+    /// Replicas.
+    pub replicas: Vec<ReplicaStatus>,
+    /// Full syncs begun.
+    pub sync_full: u64,
+    /// Partial resyncs granted.
+    pub sync_partial_ok: u64,
+    /// Partial resyncs refused.
+    pub sync_partial_err: u64,
+}
+
+/// The stream of a link whose handshake is over.
+pub struct StartStreaming {
+    /// The shard's count of masters when the link was dialled.
+    pub following: u64,
+    /// The link's.
+    pub epoch: Epoch,
+    /// The connection.
+    pub stream: Box<dyn DetachedStream>,
+    /// Stream bytes that were read already.
+    pub received: Vec<u8>,
+    /// The last byte held before them.
+    pub after: Offset,
+    /// How to acknowledge first.
+    pub first_ack: FirstAck,
+    /// `repl-timeout`.
+    pub repl_timeout: std::time::Duration,
+}

@@ -1,0 +1,66 @@
+//! What the `Snapshotter` actor is told, and what it hands to sessions.
+
+use std::sync::Arc;
+
+use actix::Message;
+use rejoin_persistence::{
+    log::Cursor,
+    rdb::{RdbTarget, StreamPosition},
+};
+use rejoin_protocol::{ReplicaId, SnapshotId};
+use rejoin_replication::PayloadForm;
+use tokio::sync::{mpsc, oneshot};
+
+/// A piece of an encoded snapshot, shared by all who receive it.
+pub type SnapshotChunk = Arc<[u8]>;
+
+/// A session waits for a snapshot: it shares one with those who wait for the same kind. From the `Master`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct JoinSnapshot {
+    /// Who waits.
+    pub replica: ReplicaId,
+    /// What it can read.
+    pub target: RdbTarget,
+    /// It understands `$EOF:`; otherwise the snapshot goes through a file, for its length.
+    pub capa_eof: bool,
+    /// Where the snapshot is to be delivered; closed when the session is gone.
+    pub deliver: oneshot::Sender<SnapshotFeed>,
+}
+
+/// Time for the snapshot of those who have joined. From the actor's own timer.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct BeginSnapshot {
+    /// Which.
+    pub snapshot: SnapshotId,
+}
+
+/// A running snapshot is no longer wanted. From the `Master`, at shutdown and when the lineage is replaced.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct CancelSnapshots;
+
+/// A snapshot's thread is done. From that thread.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SnapshotEnded {
+    /// Which.
+    pub snapshot: SnapshotId,
+    /// Bytes encoded, or why it failed.
+    pub outcome: Result<u64, String>,
+}
+
+/// A snapshot on its way to one session.
+pub struct SnapshotFeed {
+    /// Where the stream stood when it was taken.
+    pub position: StreamPosition,
+    /// The log from there on.
+    pub cursor: Cursor,
+    /// How it travels; known when the first bytes are there.
+    pub form: oneshot::Receiver<PayloadForm>,
+    /// Its bytes; ends without an error only when `is_whole` was sent.
+    pub chunks: mpsc::Receiver<SnapshotChunk>,
+    /// Sent when the last chunk was.
+    pub is_whole: oneshot::Receiver<()>,
+}

@@ -1,0 +1,181 @@
+//! Carries out what a turn asked of the world outside.
+
+use std::time::Duration;
+
+use rejoin_commands::{Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said};
+use rejoin_protocol::{ByteCount, ClientId, ReplicaId, ReplicationId};
+use rejoin_replication::{Credentials, ReplicaHello, Wanted};
+use rejoin_transports::Endpoint;
+
+use crate::{
+    events::NodeEvent,
+    messages::{
+        buffer_manager::SetBudget,
+        links::Introduction,
+        master::{AttachReplica, Promote},
+        replica::FollowMaster,
+    },
+    shard::{Shard, SharedShard, connection::Close, unix_now},
+};
+
+/// Carries out one effect.
+pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
+    if let Effect::Sleep { millis } = effect {
+        // DEBUG SLEEP is there to make the node hang.
+        std::thread::sleep(Duration::from_millis(millis));
+        return;
+    }
+    let shard = &mut *shard.borrow_mut();
+    match effect {
+        Effect::CloseClient { client, after_reply } => shard.close_client(client, after_reply),
+        Effect::Follow { host, port } => shard.follow(host, port),
+        Effect::Unfollow => shard.unfollow(),
+        Effect::AttachReplica { client, wanted } => shard.attach_replica(client, wanted),
+        Effect::Shutdown { now } => shard.events.report(NodeEvent::ShutdownRequested { now }),
+        Effect::SettingChanged { name } => shard.apply_setting(name),
+        Effect::ChangeReplId => shard.change_replid(),
+        Effect::CloseReplicas => shard.control.drop_replicas("CLIENT KILL"),
+        // Answered where the master's stream is applied; a client cannot ask for it.
+        Effect::AckMaster { .. } | Effect::Sleep { .. } => {}
+    }
+}
+
+impl Shard {
+    fn close_client(&mut self, client: ClientId, after_reply: bool) {
+        let Some(key) = self.connection_of(client) else { return };
+        let connection = &mut self.connections[key];
+        connection.close = Some(if after_reply { Close::AfterReply } else { Close::Now });
+        connection.wake();
+    }
+
+    /// REPLICAOF host port: from now on nothing of our own is appended.
+    pub(crate) fn follow(&mut self, host: String, port: u16) {
+        self.stop_upstream();
+        self.following += 1;
+        self.engine.role = Role::Replica;
+        self.engine.status.upstream = Some(UpstreamStatus {
+            host: host.clone(),
+            port,
+            state: "connect",
+            last_io: unix_now(),
+            down_since: Some(unix_now()),
+            sync_read_bytes: 0,
+            sync_total_bytes: None,
+            read_offset: self.offset(),
+        });
+        tracing::info!(master = %Endpoint::new(host.clone(), port), "Connecting to MASTER; our data serves until we are in sync");
+        let introduction = self.introduction();
+        self.control.follow(FollowMaster { host, port, following: self.following, introduction });
+    }
+
+    fn introduction(&self) -> Introduction {
+        let settings = &self.engine.settings;
+        let credentials = (!settings.masterauth.is_empty()).then(|| Credentials {
+            user: (!settings.masteruser.is_empty()).then(|| settings.masteruser.clone()),
+            password: settings.masterauth.clone().into_bytes(),
+        });
+        let announced_port = settings.replica_announce_port;
+        Introduction {
+            listening_port: if announced_port == 0 { self.engine.status.tcp_port } else { announced_port },
+            announce_ip: (!settings.replica_announce_ip.is_empty()).then(|| settings.replica_announce_ip.clone()),
+            credentials,
+            repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
+            databases: settings.databases,
+        }
+    }
+
+    /// REPLICAOF NO ONE: the stream goes on from here under a name of its own.
+    fn unfollow(&mut self) {
+        if self.engine.role == Role::Master {
+            return;
+        }
+        self.stop_upstream();
+        self.following += 1;
+        self.engine.role = Role::Master;
+        self.engine.status.upstream = None;
+        let shared = self.replid;
+        self.control.unfollow();
+        self.shift_lineage();
+        tracing::info!(
+            old_replid = %shared, new_replid = %self.replid, offset = %self.visible(),
+            "MASTER MODE enabled: the old stream is continued under a new name"
+        );
+    }
+
+    /// The stream continues under a new name; its first write selects its database anew.
+    fn shift_lineage(&mut self) {
+        self.replid = ReplicationId::from_random((self.random_id)());
+        self.engine.status.replid = self.replid;
+        self.engine.log.set_selected(None);
+        self.control.promote(Promote { replid: self.replid, at: self.visible() });
+    }
+
+    /// DEBUG CHANGE-REPL-ID.
+    fn change_replid(&mut self) {
+        if self.engine.role == Role::Master {
+            self.shift_lineage();
+        }
+    }
+
+    /// A client turned out to be a replica: its connection leaves the shard.
+    fn attach_replica(&mut self, client: ClientId, wanted: WantedStream) {
+        let Some(key) = self.connection_of(client) else { return };
+        let mut connection = self.connections.remove(key);
+        let received = connection.input.as_mut().map(|input| input.take_unexecuted()).unwrap_or_default();
+        let Some(session) = self.engine.session_closed(client) else { return };
+        connection.wake();
+        let peer = endpoint_of(&session.addr);
+        let stream = match connection.stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a replica was lost while it asked for the stream");
+                return;
+            }
+        };
+        let replica = ReplicaId::new(client.get());
+        tracing::info!(%replica, %peer, ?wanted, "Replica asks for synchronization");
+        self.control.attach(AttachReplica {
+            replica,
+            peer,
+            hello: hello_of(session.replica_hello),
+            wanted: wanted_of(wanted),
+            stream: Box::new(stream),
+            unsent: session.out.get(connection.sent..).unwrap_or_default().to_vec(),
+            received,
+        });
+    }
+
+    /// Settings that others than the engine act on.
+    pub(crate) fn apply_setting(&mut self, name: &'static str) {
+        if matches!(name, "repl-backlog-size" | "client-output-buffer-limit") {
+            let settings = &self.engine.settings;
+            let hot = ByteCount::new(settings.repl_backlog_bytes);
+            self.engine.status.hot_budget = settings.repl_backlog_bytes;
+            self.control.set_budget(SetBudget { hot, lag_max: ByteCount::new(settings.replica_lag_bytes_max) });
+        }
+    }
+}
+
+fn endpoint_of(address: &str) -> Endpoint {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "0"));
+    Endpoint::new(host.trim_matches(['[', ']']), port.parse().unwrap_or(0))
+}
+
+fn hello_of(said: Said) -> ReplicaHello {
+    ReplicaHello {
+        listening_port: said.listening_port,
+        ip_address: said.ip_address,
+        capa_eof: said.capa_eof,
+        capa_psync2: said.capa_psync2,
+        rdb_only: said.rdb_only,
+        version: said.version,
+    }
+}
+
+fn wanted_of(wanted: WantedStream) -> Wanted {
+    match wanted {
+        WantedStream::Sync => Wanted::LegacySync,
+        WantedStream::Psync { replid: Some(replid), from: Some(from), .. } => Wanted::Continue { replid, from },
+        WantedStream::Psync { .. } => Wanted::Everything,
+    }
+}

@@ -1,0 +1,195 @@
+//! What the control plane and the links ask of the shard, between two turns.
+
+use rejoin_commands::{Role, SessionKind};
+use rejoin_keyspace::Keyspace;
+use rejoin_persistence::rdb::StreamPosition;
+use rejoin_protocol::{DbIndex, Offset, ReplicationId};
+use rejoin_replication::Position;
+use tokio::sync::mpsc;
+
+use crate::{
+    clock::Clock,
+    messages::{
+        master::{AdoptLineage, ReplaceLineage},
+        shard::{MasterStatus, ShardMessage, SnapshotTaken},
+    },
+    shard::{Shard, SharedShard, connection::Close, effects, execute, unix_now, upstream},
+};
+
+/// Handles messages until the node stops.
+pub(crate) async fn receive_until_stopped(shard: SharedShard, clock: Clock, mut inbox: mpsc::Receiver<ShardMessage>) {
+    while let Some(message) = inbox.recv().await {
+        match message {
+            ShardMessage::TakeSnapshot { readers, answer } => {
+                let taken = shard.borrow_mut().take_snapshot(readers);
+                // Nobody waits any more: the snapshot was cancelled.
+                let _ = answer.send(taken);
+            }
+            ShardMessage::MasterStatus(status) => shard.borrow_mut().note_master_status(*status),
+            ShardMessage::UpstreamStatus(status) => shard.borrow_mut().note_upstream_status(status),
+            ShardMessage::Position { answer } => {
+                let _ = answer.send(shard.borrow().position());
+            }
+            ShardMessage::SwapIn { following, keyspace, replid, offset, selected, answer } => {
+                let done = shard.borrow_mut().swap_in(following, keyspace, replid, offset, selected);
+                let _ = answer.send(done);
+            }
+            ShardMessage::AdoptLineage { following, replid, at } => {
+                shard.borrow_mut().adopt_lineage(following, replid, at);
+            }
+            ShardMessage::StartStreaming(start) => {
+                let is_wanted = shard.borrow().is_following(start.following);
+                if is_wanted {
+                    upstream::start_streaming(&shard, clock, *start);
+                }
+            }
+            ShardMessage::Execute { args, answer } => {
+                let (reply, asked) = execute::in_process(&mut shard.borrow_mut(), &args);
+                for effect in asked {
+                    effects::carry_out(&shard, effect);
+                }
+                let _ = answer.send(reply);
+            }
+            ShardMessage::Drain { answer } => {
+                let _ = answer.send(shard.borrow_mut().drain());
+            }
+            ShardMessage::ReplicasBehind { offset, answer } => {
+                let _ = answer.send(shard.borrow().replicas_behind(offset));
+            }
+            ShardMessage::Stop => {
+                shard.borrow_mut().drain();
+                return;
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// Clones the roots at a border, and opens the log there for those who will read on.
+    fn take_snapshot(&mut self, readers: usize) -> SnapshotTaken {
+        self.publish_log();
+        let offset = self.visible();
+        let selected = match self.engine.role {
+            Role::Master => self.engine.log.selected(),
+            Role::Replica => self.engine.sessions.get(upstream::MASTER_SESSION).map(|session| session.db),
+        };
+        if self.engine.role == Role::Master {
+            // Replicas that understand no AUX fields learn the database from the first write.
+            self.engine.log.set_selected(None);
+        }
+        let handle = self.log.handle();
+        // The byte after the last visible one is always held.
+        let cursors = (0..readers).filter_map(|_| handle.open_cursor(offset.next()).ok()).collect();
+        SnapshotTaken {
+            snapshot: self.engine.keyspace.snapshot(),
+            position: StreamPosition {
+                replid: self.replid,
+                offset,
+                selected: selected.unwrap_or(DbIndex::new(0)),
+            },
+            cursors,
+        }
+    }
+
+    fn note_master_status(&mut self, status: MasterStatus) {
+        let told = &mut self.engine.status;
+        (told.replid2, told.second_offset) = match status.second {
+            Some((replid, from)) => (replid, Some(from)),
+            None => (ReplicationId::NONE, None),
+        };
+        told.replicas = status.replicas;
+        told.sync_full = status.sync_full;
+        told.sync_partial_ok = status.sync_partial_ok;
+        told.sync_partial_err = status.sync_partial_err;
+        self.answer_waiting();
+    }
+
+    fn note_upstream_status(&mut self, status: Option<rejoin_commands::node::status::UpstreamStatus>) {
+        if self.engine.role == Role::Replica
+            && let Some(mut status) = status
+        {
+            status.read_offset = self.offset();
+            if status.state == "connected" {
+                status.last_io = unix_now();
+            }
+            self.engine.status.upstream = Some(status);
+        }
+    }
+
+    /// What this node holds, for a master to continue; nothing if it never held anything.
+    fn position(&self) -> Option<Position> {
+        let offset = self.visible();
+        (offset > Offset::ZERO).then_some(Position { replid: self.replid, offset })
+    }
+
+    fn is_following(&self, following: u64) -> bool {
+        self.engine.role == Role::Replica && self.following == following
+    }
+
+    /// Puts loaded data in the place of ours, at once, and the stream's place with it.
+    fn swap_in(
+        &mut self,
+        following: u64,
+        keyspace: Box<Keyspace>,
+        replid: Option<ReplicationId>,
+        offset: Offset,
+        selected: Option<DbIndex>,
+    ) -> bool {
+        if !self.is_following(following) {
+            return false;
+        }
+        self.stop_upstream();
+        let old = std::mem::replace(&mut self.engine.keyspace, *keyspace);
+        // Dropping millions of keys takes its time; nobody needs to wait for it.
+        std::thread::spawn(move || drop(old));
+        for db in (0..self.engine.keyspace.database_count()).map(DbIndex::new) {
+            self.engine.watches.database_changed(db, |_| true);
+        }
+        self.replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
+        self.engine.status.replid = self.replid;
+        self.log.restart(offset);
+        self.engine.log.restart(offset, None);
+        if let Some(session) = self.engine.sessions.get_mut(upstream::MASTER_SESSION) {
+            session.db = selected.unwrap_or(DbIndex::new(0));
+            session.transaction = None;
+            debug_assert_eq!(session.kind, SessionKind::Master);
+        }
+        self.control.replace_lineage(ReplaceLineage { replid: self.replid });
+        true
+    }
+
+    fn adopt_lineage(&mut self, following: u64, replid: ReplicationId, at: Offset) {
+        if !self.is_following(following) || replid == self.replid {
+            return;
+        }
+        self.replid = replid;
+        self.engine.status.replid = replid;
+        self.control.adopt_lineage(AdoptLineage { replid, at });
+    }
+
+    /// Lets go of all clients; what was executed is published, and replicas are asked how far they are.
+    fn drain(&mut self) -> Offset {
+        if !self.stopping {
+            self.stopping = true;
+            self.stop_upstream();
+            self.publish_log();
+            for (_, connection) in &mut self.connections {
+                connection.close = Some(Close::Now);
+                connection.wake();
+            }
+        }
+        let offset = self.visible();
+        if self.engine.role == Role::Master && !self.engine.status.replicas.is_empty() {
+            let db = self.engine.log.selected().unwrap_or(DbIndex::new(0));
+            self.engine.log.begin_unit();
+            self.engine.log.push(db, &[b"REPLCONF", b"GETACK", b"*"]);
+            self.engine.log.end_unit();
+            self.publish_log();
+        }
+        offset
+    }
+
+    fn replicas_behind(&self, offset: Offset) -> usize {
+        self.engine.status.replicas.iter().filter(|replica| replica.offset < offset).count()
+    }
+}

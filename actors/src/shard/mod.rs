@@ -1,0 +1,117 @@
+//! The shard: keyspace, log and client connections on one thread; the data plane, without actors.
+//!
+//! A connection is a task that reads and decodes ([`connection`]). The first connection with work wakes the one
+//! flusher task; when that runs, every connection that had become readable has decoded its requests, and the turn
+//! ([`turn`]) executes them together, appends the log once, and only then writes replies, one write per client.
+//! What the control plane asks for comes through an inbox ([`inbox`]); the master's stream is one more task
+//! ([`upstream`]); clocks stand in [`ticks`].
+//!
+//! Invariants:
+//! * nobody but this thread touches the engine and the writing end of the log;
+//! * no reply is written before the log has the bytes of the turn;
+//! * while the node follows a master, the log takes the master's bytes and nothing else.
+
+pub(crate) mod connection;
+pub(crate) mod effects;
+pub(crate) mod execute;
+pub(crate) mod inbox;
+pub(crate) mod listener;
+pub mod run;
+pub(crate) mod ticks;
+pub(crate) mod turn;
+pub(crate) mod upstream;
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rejoin_commands::Engine;
+use rejoin_persistence::log::{HotLog, LogHandle};
+use rejoin_protocol::{ClientId, Offset, ReplicationId, UnixMillis};
+use slab::Slab;
+
+use crate::{
+    control::ControlPlane,
+    events::NodeEvents,
+    links::ticker::TickerSignal,
+    shard::{connection::Connection, upstream::UpstreamStream},
+};
+
+/// The shard, as its tasks share it.
+pub type SharedShard = Rc<RefCell<Shard>>;
+
+/// Keyspace, log and connections.
+pub struct Shard {
+    pub(crate) engine: Engine,
+    pub(crate) log: HotLog,
+    /// What readers of the log see.
+    pub(crate) log_handle: LogHandle,
+    /// The stream's name; changes with every change of lineage, here first.
+    pub(crate) replid: ReplicationId,
+    pub(crate) connections: Slab<Connection>,
+    /// Connections with decoded requests, in the order in which they came.
+    pub(crate) ready: Vec<usize>,
+    /// Wakes the flusher task.
+    pub(crate) flusher: Option<Waker>,
+    /// The flusher has been woken and has not run yet.
+    pub(crate) flusher_is_woken: bool,
+    pub(crate) next_client: u64,
+    /// The master's stream, while this node follows one and is in sync.
+    pub(crate) upstream: Option<UpstreamStream>,
+    /// Counts changes of whom this node follows: what was begun for an older master is void.
+    pub(crate) following: u64,
+    pub(crate) control: ControlPlane,
+    pub(crate) ticker: Arc<TickerSignal>,
+    pub(crate) events: NodeEvents,
+    /// Set when the node is to stop; tasks end when they see it.
+    pub(crate) stopping: bool,
+    /// Random bytes for replication ids.
+    pub(crate) random_id: fn() -> [u8; 20],
+}
+
+/// The time, in milliseconds since the Unix epoch.
+#[must_use]
+pub fn unix_now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis::new(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Shard {
+    /// The last byte of the stream that is applied and logged.
+    #[must_use]
+    pub(crate) fn offset(&self) -> Offset {
+        self.log.appended()
+    }
+
+    /// Wakes the flusher, unless it is awake.
+    pub(crate) fn wake_flusher(&mut self) {
+        if self.flusher_is_woken {
+            return;
+        }
+        self.flusher_is_woken = true;
+        if let Some(waker) = &self.flusher {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn connection_of(&self, client: ClientId) -> Option<usize> {
+        self.connections.iter().find(|(_, connection)| connection.client == client).map(|(key, _)| key)
+    }
+
+    /// Appends what the engine has logged, makes it visible and lets the feeder know.
+    pub(crate) fn publish_log(&mut self) {
+        let bytes = self.engine.log.bytes();
+        if bytes.is_empty() {
+            return;
+        }
+        self.log.append(bytes);
+        self.engine.log.clear();
+        self.log.publish();
+        self.engine.status.hot_first = self.log_handle.first_held();
+        self.ticker.wake_if_parked();
+    }
+}

@@ -1,0 +1,98 @@
+//! The shard's clock: active expiry, PINGs into the stream, idle clients.
+
+use std::time::{Duration, Instant};
+
+use rejoin_commands::Role;
+use rejoin_protocol::DbIndex;
+
+use crate::shard::{Shard, SharedShard, connection::Close, unix_now};
+
+/// Keys that one step of active expiry deletes at most, per database.
+const EXPIRE_STEP_KEYS_MAX: usize = 64;
+/// Time that active expiry takes of one tick at most.
+const EXPIRE_BUDGET: Duration = Duration::from_millis(5);
+
+/// Ticks `hz` times a second.
+pub(crate) async fn tick_forever(shard: SharedShard) {
+    let mut last_ping = Instant::now();
+    loop {
+        let period = {
+            let shard = shard.borrow();
+            Duration::from_millis(1000 / u64::from(shard.engine.settings.hz.clamp(1, 500)))
+        };
+        tokio::time::sleep(period).await;
+        let mut shard = shard.borrow_mut();
+        shard.engine.now = unix_now();
+        shard.expire();
+        shard.ping_replicas(&mut last_ping);
+        shard.publish_log();
+        shard.close_idle_clients();
+        shard.answer_waiting();
+        shard.requeue_held();
+    }
+}
+
+impl Shard {
+    /// Deletes what has expired, for a bounded time: what is left is hidden from readers anyway.
+    fn expire(&mut self) {
+        if !self.engine.settings.active_expire {
+            return;
+        }
+        let begun = Instant::now();
+        while self.engine.expire_due(EXPIRE_STEP_KEYS_MAX) > 0 && begun.elapsed() < EXPIRE_BUDGET {
+            self.publish_log();
+        }
+    }
+
+    /// Puts a PING into the stream, so that replicas see a living master: it takes an offset like any command.
+    fn ping_replicas(&mut self, last_ping: &mut Instant) {
+        let period = Duration::from_secs(self.engine.settings.repl_ping_period_seconds.max(1));
+        if last_ping.elapsed() < period || self.engine.role != Role::Master || self.engine.status.replicas.is_empty() {
+            return;
+        }
+        *last_ping = Instant::now();
+        self.engine.log.begin_unit();
+        let db = self.engine.log.selected().unwrap_or(DbIndex::new(0));
+        self.engine.log.push_raw(db, b"*1\r\n$4\r\nping\r\n");
+        self.engine.log.end_unit();
+    }
+
+    fn close_idle_clients(&mut self) {
+        let timeout_millis = i64::try_from(self.engine.settings.timeout_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        if timeout_millis == 0 {
+            return;
+        }
+        let now = self.engine.now.get();
+        for (_, connection) in &mut self.connections {
+            let Some(session) = self.engine.sessions.get(connection.client) else { continue };
+            if now - session.last_active.get() > timeout_millis {
+                tracing::debug!(client = %connection.client, "Closing idle client");
+                connection.close = Some(Close::Now);
+                connection.wake();
+            }
+        }
+    }
+
+    /// Clients in WAIT whose replicas have caught up, or whose time is up, get their answer and go on.
+    pub(crate) fn answer_waiting(&mut self) {
+        for client in self.engine.answer_waiting() {
+            if let Some(key) = self.connection_of(client) {
+                self.connections[key].wake();
+                self.queue_if_ready(key);
+            }
+        }
+    }
+
+    /// Clients that were held back (CLIENT PAUSE, unread output) are looked at again.
+    pub(crate) fn requeue_held(&mut self) {
+        let held: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| !c.is_queued && c.input.as_ref().is_some_and(|input| input.is_ready()))
+            .map(|(key, _)| key)
+            .collect();
+        for key in held {
+            self.queue_if_ready(key);
+        }
+    }
+}

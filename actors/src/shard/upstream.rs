@@ -1,0 +1,168 @@
+//! The master's stream: its bytes are applied, and enter the log as they are, at the master's offsets.
+//!
+//! The handshake and a full sync happen elsewhere (`links`); a stream arrives here when its next byte is the one
+//! after ours.
+
+use std::time::Duration;
+
+use rejoin_commands::{Effect, Input, Session, SessionKind};
+use rejoin_protocol::{ClientId, Epoch, Offset, resp::RequestLimits};
+use rejoin_replication::{Follower, FollowerSettings};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::AbortHandle,
+};
+
+use crate::{
+    clock::Clock,
+    messages::shard::StartStreaming,
+    shard::{Shard, SharedShard, unix_now},
+};
+
+/// The session that the master's commands run in. It outlives links: after a partial resync the stream goes on in the
+/// database that was selected before.
+pub(crate) const MASTER_SESSION: ClientId = ClientId::new(0);
+/// Room made for one read.
+const READ_BYTES: usize = 256 << 10;
+/// Room made for one read at most, whatever a request claims.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// Errors of a stream end up as words in a log line; nothing tells them apart.
+type StreamOutcome = Result<(), Box<dyn std::error::Error>>;
+
+/// The stream that runs.
+#[derive(Debug)]
+pub(crate) struct UpstreamStream {
+    pub(crate) epoch: Epoch,
+    task: AbortHandle,
+}
+
+impl UpstreamStream {
+    pub(crate) fn stop(self) {
+        self.task.abort();
+    }
+}
+
+/// The session of the master's stream.
+pub(crate) fn master_session() -> Session {
+    let mut session = Session::new(MASTER_SESSION, "master".to_owned(), String::new(), unix_now());
+    session.kind = SessionKind::Master;
+    session.authenticated = true;
+    session
+}
+
+/// Begins to follow `start`'s stream, in place of any older one.
+pub(crate) fn start_streaming(shard: &SharedShard, clock: Clock, start: StartStreaming) {
+    let epoch = start.epoch;
+    let task = tokio::task::spawn_local(follow(shard.clone(), clock, start)).abort_handle();
+    let shard = &mut *shard.borrow_mut();
+    shard.stop_upstream();
+    shard.upstream = Some(UpstreamStream { epoch, task });
+}
+
+async fn follow(shard: SharedShard, clock: Clock, start: StartStreaming) {
+    let epoch = start.epoch;
+    let reason = match follow_to_the_end(&shard, clock, start).await {
+        Ok(()) => "the master closed the connection".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let shard = &mut *shard.borrow_mut();
+    if shard.upstream.as_ref().is_some_and(|upstream| upstream.epoch == epoch) {
+        shard.upstream = None;
+        shard.forget_tail();
+        shard.control.upstream_lost(epoch, reason);
+    }
+}
+
+async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStreaming) -> StreamOutcome {
+    let mut stream = start.stream.attach()?;
+    let settings = FollowerSettings { repl_timeout: start.repl_timeout, ack_period: Duration::from_secs(1) };
+    let mut follower = Follower::new(clock.now(), settings, start.after, start.first_ack);
+    let mut input = Input::new(MASTER_SESSION);
+    input.buffer_mut().extend_from_slice(&start.received);
+    loop {
+        apply(shard, &mut input, &mut follower)?;
+        while let Some(bytes) = follower.poll_transmit() {
+            stream.write_all(&bytes).await?;
+        }
+        let room = input.bytes_wanted().clamp(READ_BYTES, READ_BYTES_MAX);
+        input.buffer_mut().reserve(room);
+        tokio::select! {
+            received = stream.read_buf(input.buffer_mut()) => {
+                let received = received?;
+                if received == 0 {
+                    return Ok(());
+                }
+                follower.handle_io(clock.now());
+                shard.borrow_mut().note_upstream_io(received);
+            }
+            () = clock.sleep_until(follower.poll_timeout()) => follower.handle_timeout(clock.now())?,
+        }
+    }
+}
+
+/// Applies and logs all whole commands that have arrived.
+fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> StreamOutcome {
+    let shard = &mut *shard.borrow_mut();
+    let limits = RequestLimits::default();
+    shard.engine.now = unix_now();
+    loop {
+        input.decode(&limits, true);
+        if !input.is_ready() {
+            break;
+        }
+        let Shard { engine, log, .. } = shard;
+        let applied = engine.apply_turn(input, &mut |bytes, at_border| {
+            log.append(bytes);
+            if at_border {
+                log.publish();
+            }
+        });
+        shard.ticker.wake_if_parked();
+        follower.handle_applied(shard.log_handle.visible());
+        for effect in std::mem::take(&mut shard.engine.effects) {
+            if let Effect::AckMaster { offset } = effect {
+                follower.handle_getack(offset);
+            }
+        }
+        applied.outcome.map_err(|error| {
+            let at = shard.log_handle.visible();
+            tracing::error!(offset = %at, %error, "the master's stream stops here: the data up to this offset goes on serving");
+            format!("{error} at offset {at}")
+        })?;
+    }
+    Ok(())
+}
+
+impl Shard {
+    /// Ends the stream from the master, if one runs; what came of an unfinished transaction is discarded.
+    pub(crate) fn stop_upstream(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.stop();
+            self.forget_tail();
+        }
+    }
+
+    /// Discards what lies behind the last border: bytes of the log, and the transaction that they began.
+    pub(crate) fn forget_tail(&mut self) {
+        self.log.discard_invisible();
+        let selected = self.engine.log.selected();
+        self.engine.log.restart(self.log.appended(), selected);
+        if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
+            session.transaction = None;
+        }
+    }
+
+    fn note_upstream_io(&mut self, received: usize) {
+        self.engine.stats.net_input_bytes += received as u64;
+        if let Some(upstream) = &mut self.engine.status.upstream {
+            upstream.last_io = unix_now();
+            upstream.read_offset = self.log.appended();
+        }
+    }
+
+    /// The last byte that is visible to readers of the log.
+    pub(crate) fn visible(&self) -> Offset {
+        self.log_handle.visible()
+    }
+}

@@ -1,0 +1,140 @@
+//! The node beside redis-server 7.0.15 in one run: throughput, CPU per operation and memory per key, as ratios.
+//!
+//! Figures of one machine mean little elsewhere; ratios of the same minutes on the same machine mean more. So both servers
+//! run side by side with the same data, measurements alternate between them, and what is reported is the median of the
+//! rounds' ratios. On a small machine redis-benchmark is the bottleneck rather than the server, so the figure to judge by
+//! is the server's CPU time per operation; throughput stands beside that of a server which does nothing.
+
+mod do_nothing;
+mod load;
+mod memory;
+mod redis_benchmark;
+mod table;
+
+use anyhow::Result;
+
+use crate::console::say;
+use crate::servers::{Binary, Server, ServerKind};
+
+use do_nothing::DoNothingServer;
+use redis_benchmark::{Workload, measure, operations_for};
+use table::{Row, median};
+
+/// Operations of the first short run that finds out how fast a server is.
+const CALIBRATION_OPERATIONS: u64 = 100_000;
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Keys preloaded, and the range that requests draw from.
+    pub keys: u64,
+    /// Measurements per server and workload.
+    pub rounds: u32,
+    /// How long one measurement should take.
+    pub seconds: f64,
+    /// Sizes of values in bytes.
+    pub sizes: Vec<usize>,
+    /// Commands per pipeline.
+    pub pipelines: Vec<u32>,
+    /// Names as redis-benchmark knows them: get, set, incr, hset.
+    pub tests: Vec<String>,
+    /// Whether to measure memory per key too.
+    pub with_memory: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            keys: 1_000_000,
+            rounds: 3,
+            seconds: 3.0,
+            sizes: vec![64, 1024],
+            pipelines: vec![1, 16],
+            tests: ["get", "set", "incr", "hset"].map(str::to_owned).to_vec(),
+            with_memory: true,
+        }
+    }
+}
+
+impl Plan {
+    /// A quick look: 64 B values, one second each.
+    #[must_use]
+    pub fn short() -> Self {
+        Self { keys: 200_000, seconds: 1.0, sizes: vec![64], ..Self::default() }
+    }
+}
+
+/// Median figures of one workload.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What ran, as `SET -d 64 -P 1`.
+    pub workload: String,
+    /// CPU per operation of the node's process, as a share of redis-server's.
+    pub cpu_ratio: f64,
+    /// Throughput of the node as a share of redis-server's.
+    pub throughput_ratio: f64,
+}
+
+/// Measures everything in the plan and prints it as tables.
+pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
+    let redis = Binary::stock(ServerKind::Redis70)?;
+    if plan.with_memory {
+        memory::compare(&redis, node, plan.keys)?;
+    }
+    let do_nothing = DoNothingServer::start()?;
+    let mut outcomes = Vec::new();
+    for &size in &plan.sizes {
+        // Started anew for each size, so that no memory of the last one is in the way.
+        let redis = Server::start(&redis, &[])?;
+        let node = Server::start(node, &[])?;
+        for server in [&redis, &node] {
+            say(format_args!("loading {} keys of {size} B into {}", plan.keys, server.binary()));
+            load::preload(server, &plan.tests, plan.keys, size)?;
+        }
+        say(format_args!("\n{size} B values, {} keys, 50 clients; node / redis, median of {}", plan.keys, plan.rounds));
+        say(Row::HEADING);
+        for &pipeline in &plan.pipelines {
+            for test in &plan.tests {
+                let workload = Workload { test: test.clone(), size, pipeline, keys: plan.keys };
+                let row = compare_workload(plan, &workload, &redis, &node, &do_nothing)?;
+                say(&row);
+                outcomes.push(row.outcome());
+            }
+        }
+        say("");
+    }
+    Ok(outcomes)
+}
+
+fn compare_workload(
+    plan: &Plan,
+    workload: &Workload,
+    redis: &Server,
+    node: &Server,
+    do_nothing: &DoNothingServer,
+) -> Result<Row> {
+    // How many operations make a measurement of the wanted length; the run that finds out also warms up.
+    let operations = |port| -> Result<u64> {
+        let throughput = redis_benchmark::run(workload, port, CALIBRATION_OPERATIONS)?;
+        Ok(operations_for(workload, throughput, plan.seconds))
+    };
+    let (redis_operations, node_operations) = (operations(redis.port())?, operations(node.port())?);
+    let (mut of_redis, mut of_node) = (Vec::new(), Vec::new());
+    for _ in 0..plan.rounds.max(1) {
+        of_redis.push(measure(workload, redis, redis_operations)?);
+        of_node.push(measure(workload, node, node_operations)?);
+    }
+    let limit = redis_benchmark::run(workload, do_nothing.port(), redis_operations)?;
+    Ok(Row::new(workload.to_string(), &of_redis, &of_node, limit))
+}
+
+/// Throughput and CPU time of one measurement.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    per_second: f64,
+    cpu_us_per_operation: f64,
+}
+
+fn median_of(measured: &[Measured], figure: fn(&Measured) -> f64) -> f64 {
+    median(measured.iter().map(figure).collect())
+}

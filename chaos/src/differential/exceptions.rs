@@ -1,0 +1,134 @@
+//! The one list of differences that are allowed, each with its reason.
+//!
+//! Review every line that is added here: against [`Oracle::Redis7`] it is a promise of compatibility that is not kept, and
+//! against the later servers it is a difference between versions, where we do as 7.0 does. What Redis itself leaves open
+//! (orders, random picks, ids) is not an exception; it belongs to `compare.rs`.
+
+use super::Oracle;
+use super::compare::upper;
+use crate::client::Reply;
+
+/// A difference that is let pass. It must leave the data of both servers equal.
+struct Exception {
+    oracles: &'static [Oracle],
+    /// Command, and subcommand behind a blank where only that one is meant.
+    command: &'static str,
+    /// Which pairs of replies: the oracle's and the subject's.
+    replies: fn(&Reply, &Reply) -> bool,
+    reason: &'static str,
+}
+
+/// A command that does something else on this oracle, so that the data would differ: it is not sent to either server.
+struct LeftOut {
+    oracles: &'static [Oracle],
+    command: &'static str,
+    /// Whether it differs only inside MULTI.
+    only_in_multi: bool,
+    reason: &'static str,
+}
+
+const LATER: &[Oracle] = &[Oracle::Redis8, Oracle::Valkey9];
+
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        oracles: LATER,
+        command: "OBJECT HELP",
+        replies: |expected, actual| expected.elements().is_some() && actual.elements().is_some(),
+        reason: "the texts grew after 7.0",
+    },
+    Exception {
+        oracles: LATER,
+        command: "SCAN",
+        replies: |expected, actual| is_error(expected, "invalid cursor") != is_error(actual, "invalid cursor"),
+        reason: "7.0 reads cursors with strtoul (\"\" and \"-1\" are cursors, \" 0\" is not); later servers differ",
+    },
+    Exception {
+        oracles: LATER,
+        command: "SCAN",
+        replies: |expected, actual| is_error(expected, "unknown type name") && actual.elements().is_some(),
+        reason: "7.0 takes the name of an unknown type and finds nothing; later servers refuse it",
+    },
+    Exception {
+        oracles: LATER,
+        command: "HSCAN",
+        replies: |expected, actual| is_error(expected, "invalid cursor") != is_error(actual, "invalid cursor"),
+        reason: "as for SCAN",
+    },
+    Exception {
+        oracles: LATER,
+        command: "GETEX",
+        replies: |expected, actual| {
+            (is_error(expected, "value is not an integer") || is_error(expected, "invalid expire time"))
+                && (actual.is_null() || is_error(actual, "WRONGTYPE"))
+        },
+        reason: "7.0 looks for the key before it reads the time; later servers do it the other way round",
+    },
+    Exception {
+        oracles: LATER,
+        command: "OBJECT ENCODING",
+        replies: |expected, actual| is_short_or_raw(expected) && is_short_or_raw(actual),
+        reason: "later servers store the key in the same allocation: it decides too whether a value is embstr or raw",
+    },
+];
+
+const LEFT_OUT: &[LeftOut] = &[
+    LeftOut {
+        oracles: &[Oracle::Valkey9],
+        command: "MULTI",
+        only_in_multi: true,
+        reason: "an error that aborts the transaction on Valkey 9; in 7.0 the transaction goes on",
+    },
+    LeftOut {
+        oracles: &[Oracle::Valkey9],
+        command: "WATCH",
+        only_in_multi: true,
+        reason: "as for MULTI",
+    },
+    LeftOut {
+        oracles: LATER,
+        command: "CLIENT REPLY",
+        only_in_multi: true,
+        reason: "later servers refuse it inside MULTI",
+    },
+];
+
+/// Why this difference may pass, if it may.
+pub(super) fn reason_to_pass(
+    oracle: Oracle,
+    args: &[Vec<u8>],
+    expected: &Reply,
+    actual: &Reply,
+) -> Option<&'static str> {
+    let found = EXCEPTIONS.iter().find(|exception| {
+        exception.oracles.contains(&oracle)
+            && is_command(args, exception.command)
+            && (exception.replies)(expected, actual)
+    });
+    found.map(|exception| exception.reason)
+}
+
+/// Why this command is not compared with this oracle inside (`in_multi`) or outside of a transaction, if so.
+pub(super) fn reason_to_leave_out(oracle: Oracle, args: &[Vec<u8>], in_multi: bool) -> Option<&'static str> {
+    let found = LEFT_OUT.iter().find(|left_out| {
+        left_out.oracles.contains(&oracle)
+            && is_command(args, left_out.command)
+            && (in_multi || !left_out.only_in_multi)
+    });
+    found.map(|left_out| left_out.reason)
+}
+
+/// `named` is a command, or command and subcommand with a blank between them.
+fn is_command(args: &[Vec<u8>], named: &str) -> bool {
+    match named.split_once(' ') {
+        Some((command, subcommand)) => upper(args, 0) == command && upper(args, 1) == subcommand,
+        None => upper(args, 0) == named,
+    }
+}
+
+fn is_error(reply: &Reply, part: &str) -> bool {
+    matches!(reply, Reply::Error(text) if text.contains(part))
+}
+
+fn is_short_or_raw(reply: &Reply) -> bool {
+    matches!(reply.bytes(), Some(b"embstr" | b"raw"))
+}

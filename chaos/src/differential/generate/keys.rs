@@ -1,0 +1,37 @@
+//! Commands on keys of any type, on expiry, and on whole databases.
+
+use super::Table;
+
+pub(super) const TABLE: Table = &[
+    (12, "DEL keys"),
+    (5, "UNLINK keys"),
+    (10, "EXISTS keys"),
+    (6, "TOUCH keys"),
+    (12, "TYPE key"),
+    (20, "EXPIRE key seconds {NX|XX|GT|LT}*"),
+    (15, "PEXPIRE key ms {NX|XX|GT|LT}*"),
+    (15, "EXPIREAT key at {NX|XX|GT|LT}*"),
+    (25, "PEXPIREAT key atms {NX|XX|GT|LT}*"),
+    (12, "TTL key"),
+    (12, "PTTL key"),
+    (8, "EXPIRETIME key"),
+    (8, "PEXPIRETIME key"),
+    (10, "PERSIST key"),
+    (8, "KEYS pattern"),
+    (10, "SCAN '0 {MATCH pattern|COUNT count|TYPE type}*"),
+    (2, "SCAN badcursor {COUNT count}?"),
+    (2, "SCAN '0 {MATCH|COUNT|NOSUCH}"),
+    (6, "RANDOMKEY"),
+    (12, "RENAME key key"),
+    (8, "RENAMENX key key"),
+    (15, "COPY key key {DB db|REPLACE}*"),
+    (10, "MOVE key db"),
+    (12, "OBJECT ENCODING key"),
+    (2, "OBJECT {REFCOUNT|IDLETIME|FREQ} key"),
+    (1, "OBJECT HELP"),
+    (1, "OBJECT NOSUCH key"),
+    (6, "DBSIZE"),
+    (2, "FLUSHDB {ASYNC|SYNC|NOSUCH}?"),
+    (1, "FLUSHALL {ASYNC|SYNC|NOSUCH}?"),
+    (4, "SWAPDB db db"),
+];

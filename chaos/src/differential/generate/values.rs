@@ -1,0 +1,181 @@
+//! What placeholders draw from: few keys, so that commands meet, and many edges.
+//!
+//! Numbers here are chosen so that no command can become expensive: nothing makes a string of hundreds of megabytes or
+//! asks for a billion random fields. Relative times to live are long and hardly ever equal, because `GT` and `LT` between
+//! two of the same length would depend on the millisecond.
+
+use rand::RngExt;
+
+use super::{Arg, Generator};
+
+const STRING_KEYS: &[&[u8]] = &[b"s1", b"s2", b"s3", b"s4", b"\x00\xff\r\n s", b"{tag}s"];
+const HASH_KEYS: &[&[u8]] = &[b"h1", b"h2", b"h3", b"h4", b"a*b?[h]"];
+const OTHER_KEYS: &[&[u8]] = &[b"", b"s1 ", LONG_KEY, b"none"];
+const LONG_KEY: &[u8] = &[b'L'; 300];
+
+/// The databases that programs work in. The last one is the last that there is by default.
+pub const DATABASES: &[u32] = &[0, 1, 2, 15];
+
+/// Every key that a program may create.
+pub fn all_keys() -> impl Iterator<Item = &'static [u8]> {
+    [STRING_KEYS, HASH_KEYS, OTHER_KEYS].concat().into_iter()
+}
+
+const INTEGERS: &[&str] = &[
+    "0", "1", "-1", "2", "7", "10", "-10", "100", "9999", "10000", "123456789", "-123456789", "2147483647",
+    "2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "9223372036854775806",
+];
+const NOT_INTEGERS: &[&str] =
+    &["9223372036854775808", "-9223372036854775809", "", " 1", "1 ", "+1", "01", "-0", "1.0", "1e3", "0x10", "abc"];
+const FLOATS: &[&str] = &[
+    "0", "1", "-1", "0.1", "-0.1", "3.14", "10.5", "5.0e3", "1e-3", "1e17", "1.5e20", "-2.5e-7", "100000000000",
+    "0.30000000000000004", "1e300", "123456789.987654321",
+];
+const NOT_FLOATS: &[&str] = &["", "abc", "nan", "inf", "-inf", " 1.5", "1.5 ", "1e5000", "--1", "1.5.5", "0x1p3"];
+const INDEXES: &[&str] = &[
+    "0", "1", "2", "3", "5", "10", "100", "1000000", "-1", "-2", "-3", "-5", "-100", "9223372036854775807",
+    "-9223372036854775808",
+];
+const PATTERNS: &[&str] = &[
+    "*", "s*", "h?", "h[12]", "h[^1]", "h[1-3]", "[^s]*", "*1", "a\\*b*", "", "?", "**", "*[", "s\\", "h[3-1]",
+    "{tag}*", "field:1*", "[]", "h[a-",
+];
+const WORDS: &[&str] = &["hello", "world", "foobar", "Rejoin", "ohmytext", "mynewtext", "aaaa", "x", "ab\"c", "a b"];
+/// Safe in the place of any argument of any command, large counts included.
+const JUNK: &[&[u8]] = &[
+    b"abc", b"", b"-1", b"1.5", b"0x10", b" 1", b"1 ", b"99999999999999999999", b"+5", b"NX", b"GET", b"EX", b"\x00",
+    b"foo\r\nbar", b"COUNT", b"*",
+];
+const UNKNOWN_COMMANDS: &[&[u8]] = &[
+    b"NOSUCH", b"GETT", b"", b"get ", b"GE", b"\x00\x01", b"nosuch\r\ncommand", b"'quoted'",
+    b"a-name-that-is-longer-than-any-command-and-longer-than-the-hundred-and-twenty-eight-bytes-that-the-error-text-will-repeat-of-it-to-us",
+];
+
+impl Generator {
+    pub(super) fn junk(&mut self) -> Arg {
+        Arg::Bytes(self.pick(JUNK).to_vec())
+    }
+
+    /// Appends what the placeholder stands for; usually one argument.
+    pub(super) fn placeholder(&mut self, args: &mut Vec<Arg>, name: &str) {
+        let arg = match name {
+            "key" => self.key(&[STRING_KEYS, HASH_KEYS, OTHER_KEYS]),
+            "skey" => self.key(&[STRING_KEYS, STRING_KEYS, STRING_KEYS, STRING_KEYS, HASH_KEYS, OTHER_KEYS]),
+            "hkey" => self.key(&[HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, STRING_KEYS, OTHER_KEYS]),
+            "keys" => return self.repeat(args, 3, "key"),
+            "skeys" => return self.repeat(args, 4, "skey"),
+            "fields" => return self.repeat(args, 4, "field"),
+            "pairs" => return self.repeat_pairs(args, 4, "skey"),
+            "fieldvalues" => return self.repeat_pairs(args, 5, "field"),
+            "manyfields" => return self.many_fields(args),
+            "field" => self.field(),
+            "value" => self.value(),
+            "integer" => self.mostly(INTEGERS, NOT_INTEGERS),
+            "float" => self.mostly(FLOATS, NOT_FLOATS),
+            "index" => self.mostly(INDEXES, NOT_INTEGERS),
+            "offset" => self.mostly(&["0", "1", "2", "5", "13", "100"], &["-1", "536870912", "4294967295", "abc", ""]),
+            "count" => self.mostly(&["1", "2", "3", "10", "100", "1000"], &["0", "-1", "abc", "", "1.5"]),
+            "randoms" => self.mostly(&["0", "1", "2", "3", "5", "50", "-1", "-2", "-7", "-20"], NOT_INTEGERS),
+            "seconds" => self.relative(1),
+            "ms" => self.relative(1000),
+            "at" => self.absolute_seconds(),
+            "atms" => self.absolute_ms(),
+            "pattern" => Arg::text(self.pick(PATTERNS)),
+            "type" => Arg::text(self.pick(&["string", "hash", "HASH", "list", "zset", "set", "stream"])),
+            "db" => self.mostly(&["0", "1", "2", "0", "1", "2", "15"], &["16", "-1", "abc", "", "1.5", "99999999999"]),
+            "minlen" => self.mostly(&["0", "1", "2", "4", "-1", "100"], &["abc", "", "1.5"]),
+            "badcursor" => Arg::text(self.pick(&["abc", "-1", "99999999999999999999", "1.5", " 0", ""])),
+            "proto" => self.mostly(&["2", "3", "3", "2"], &["1", "4", "abc", "", "-1", "3.0"]),
+            "name" => Arg::text(self.pick(&["me", "", "with space", "new\nline", "a-long-client-name", "\u{e4}"])),
+            "nosuch" => Arg::Bytes(self.pick(UNKNOWN_COMMANDS).to_vec()),
+            "any" => return self.repeat(args, 3, "value"),
+            _ => Arg::text(format!("<no placeholder {name}>")),
+        };
+        args.push(arg);
+    }
+
+    fn key(&mut self, pools: &[&'static [&'static [u8]]]) -> Arg {
+        let pool = self.pick(pools);
+        Arg::Bytes(self.pick(pool).to_vec())
+    }
+
+    fn field(&mut self) -> Arg {
+        match self.rng.random_range(0..20) {
+            0 => Arg::text(""),
+            1 => Arg::Bytes(b"\x00f\r\n\xff".to_vec()),
+            2 => Arg::text("12345"),
+            3 => Arg::Bytes(vec![b'f'; 100]),
+            n => Arg::text(format!("field:{}", n % 8)),
+        }
+    }
+
+    fn value(&mut self) -> Arg {
+        match self.rng.random_range(0..20) {
+            0 => Arg::text(""),
+            1 => Arg::Bytes(b"\x00\x01\xfe\xff\r\n$5\r\n".to_vec()),
+            2 | 3 => {
+                // Around the limits of small encodings: 44 bytes for strings, 64 for hash values.
+                let length = self.pick(&[19, 20, 21, 43, 44, 45, 63, 64, 65, 127, 500, 2000]);
+                let byte = self.rng.random_range(b'a'..=b'e');
+                Arg::Bytes(vec![byte; length])
+            }
+            4 | 5 => Arg::text(self.pick(NOT_INTEGERS)),
+            6..=9 => Arg::text(self.pick(INTEGERS)),
+            10 | 11 => Arg::text(self.pick(FLOATS)),
+            12 => Arg::text(self.pick(NOT_FLOATS)),
+            _ => Arg::text(self.pick(WORDS)),
+        }
+    }
+
+    fn mostly(&mut self, good: &[&'static str], bad: &[&'static str]) -> Arg {
+        let text = if self.chance(88) { self.pick(good) } else { self.pick(bad) };
+        Arg::text(text)
+    }
+
+    fn repeat(&mut self, args: &mut Vec<Arg>, most: u32, name: &str) {
+        for _ in 0..self.rng.random_range(1..=most) {
+            self.placeholder(args, name);
+        }
+    }
+
+    fn repeat_pairs(&mut self, args: &mut Vec<Arg>, most: u32, name: &str) {
+        for _ in 0..self.rng.random_range(1..=most) {
+            self.placeholder(args, name);
+            self.placeholder(args, "value");
+        }
+    }
+
+    /// Enough fields to leave the small encoding of hashes, at 128.
+    fn many_fields(&mut self, args: &mut Vec<Arg>) {
+        let count = self.pick(&[30, 127, 128, 129, 400]);
+        for index in 0..count {
+            args.push(Arg::text(format!("many:{index}")));
+            args.push(Arg::text(format!("{}", index * 37)));
+        }
+    }
+
+    fn relative(&mut self, per_second: i64) -> Arg {
+        if self.chance(15) {
+            return Arg::text(self.pick(&["0", "-1", "-100", "9223372036854775807", "-9223372036854775808", "abc", "1.5", ""]));
+        }
+        let ms = self.rng.random_range(100_000..500_000_000_i64);
+        Arg::text((ms * per_second / 1000).to_string())
+    }
+
+    fn absolute_seconds(&mut self) -> Arg {
+        match self.rng.random_range(0..10) {
+            0 => Arg::text(self.pick(&["0", "-1", "1", "9223372036854775807", "abc", "9223372036854776"])),
+            1 | 2 => Arg::UnixSeconds(-self.rng.random_range(10..100_000_i64)),
+            _ => Arg::UnixSeconds(self.rng.random_range(1_000..1_000_000)),
+        }
+    }
+
+    fn absolute_ms(&mut self) -> Arg {
+        match self.rng.random_range(0..20) {
+            0 | 1 => Arg::text(self.pick(&["0", "-1", "1", "9223372036854775807", "-9223372036854775808", "abc"])),
+            2..=4 => Arg::UnixMs(-self.rng.random_range(10_000..100_000_000_i64)),
+            5..=9 => Arg::SoonMs(self.rng.random_range(25..60)),
+            _ => Arg::UnixMs(self.rng.random_range(1_000_000..1_000_000_000)),
+        }
+    }
+}

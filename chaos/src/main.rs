@@ -1,0 +1,130 @@
+//! `rejoin-chaos`: experiments on real server processes. The work is in the library; this is its command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use rejoin_chaos::servers::Binary;
+use rejoin_chaos::{bad_input, bench, differential, main_job};
+
+/// Runs the Rejoin node beside real Redis and Valkey servers, mistreats it, and compares.
+///
+/// Every subcommand starts the servers it needs on free ports of 127.0.0.1, in temporary directories, and stops them
+/// again. Exit status 0 means that everything was as it should be. Stock servers come from `.ci/install-test-servers`.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    node: NodeOptions,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct NodeOptions {
+    /// The node's program. Default: $REJOIN_SERVER, else rejoin-server beside this program, else the one in
+    /// target/release or target/debug. A stock server may be named to try the experiments themselves.
+    #[arg(long, value_name = "PATH", global = true)]
+    node_binary: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The main job in both roles: replicate to and from redis-server 7.0 under load, with the link cut in the middle.
+    ///
+    /// Prints each step. Fails unless both ends hold the same data (DEBUG DIGEST) after exactly one full sync and at
+    /// least one partial one. Ends with a short bench beside redis-server.
+    MainJob {
+        /// Leave out the bench at the end.
+        #[arg(long)]
+        no_bench: bool,
+    },
+    /// Generated command sequences against the node and a real server; replies and data must be equal.
+    ///
+    /// A difference is printed with its seed and with the shortest sequence that was found to show it; the same
+    /// --seed and --steps run it again.
+    Differential {
+        /// Seed of the first sequence; the others count up from it.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many sequences.
+        #[arg(long, default_value_t = 100)]
+        runs: u64,
+        /// Steps of each sequence.
+        #[arg(long, default_value_t = 500)]
+        steps: usize,
+        /// The server that is right.
+        #[arg(long, value_enum, default_value = "redis7")]
+        oracle: differential::Oracle,
+    },
+    /// Throughput, CPU per operation and memory per key beside redis-server 7.0, as ratios of one run.
+    Bench(BenchOptions),
+    /// Broken requests, floods, half commands, and masters that speak garbage.
+    ///
+    /// The node must stay alive, serve others meanwhile, keep its memory below each case's bound and its old data,
+    /// and complain in the words of redis-server 7.0, which gets the same requests.
+    BadInput,
+}
+
+#[derive(Args)]
+struct BenchOptions {
+    /// Keys loaded before measuring, and the range that requests draw from.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: u64,
+    /// Measurements of each workload on each server; they alternate, and the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Length of one measurement in seconds.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Sizes of values in bytes.
+    #[arg(long, value_delimiter = ',', default_value = "64,1024")]
+    sizes: Vec<usize>,
+    /// Commands per pipeline.
+    #[arg(long, value_delimiter = ',', default_value = "1,16")]
+    pipelines: Vec<u32>,
+    /// Tests of redis-benchmark: get, set, incr, hset.
+    #[arg(long, value_delimiter = ',', default_value = "get,set,incr,hset")]
+    tests: Vec<String>,
+    /// Leave out memory per key.
+    #[arg(long)]
+    no_memory: bool,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rejoin-chaos: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let node = Binary::node(cli.node.node_binary.as_deref())?;
+    match cli.command {
+        Command::MainJob { no_bench } => {
+            main_job::run(&node)?;
+            if !no_bench {
+                bench::run(&bench::Plan::short(), &node)?;
+            }
+        }
+        Command::Differential { seed, runs, steps, oracle } => {
+            differential::run(&differential::Plan { oracle, seed, runs, steps }, &node)?;
+        }
+        Command::Bench(options) => {
+            bench::run(&options.into(), &node)?;
+        }
+        Command::BadInput => bad_input::run(&node)?,
+    }
+    Ok(())
+}
+
+impl From<BenchOptions> for bench::Plan {
+    fn from(options: BenchOptions) -> Self {
+        let BenchOptions { keys, rounds, seconds, sizes, pipelines, tests, no_memory } = options;
+        Self { keys, rounds, seconds, sizes, pipelines, tests, with_memory: !no_memory }
+    }
+}

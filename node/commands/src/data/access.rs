@@ -1,0 +1,208 @@
+//! How handlers reach an entry: one lookup serves the check of expiry, the access clock and the value.
+//!
+//! An entry is handed to a closure instead of being returned: the expired entry must be deleted in the other branch,
+//! and a borrow that may be returned cannot be given up for that. Most handlers can reply from inside the closure.
+
+use rejoin_keyspace::{Entry, HashLimits, HashSeed, HashView, Key, StringForm, Value};
+use rejoin_protocol::{DbIndex, UnixMillis, number::parse_i64};
+
+use crate::{Call, Failure, Flags, Role, Session};
+
+/// Strings up to this length are reported as `embstr`.
+pub(super) const EMBSTR_BYTES_MAX: usize = 44;
+/// No decimal form of an i64 is longer than this.
+const INT_BYTES_MAX: usize = 20;
+/// What a string may not outgrow: the reply to the command that would make it so.
+const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+
+/// What a closure over an entry may use besides it.
+pub(super) struct Reading<'a> {
+    /// The seed that a hash's fields are looked up with.
+    pub(super) seed: &'a HashSeed,
+    /// Who asked; replies go there.
+    pub(super) session: &'a mut Session,
+}
+
+/// Why a key is looked up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Counts as a hit or a miss.
+    Read,
+    /// Counts nothing; an expired entry will not be in the way afterwards.
+    Write,
+}
+
+/// Looks the argument at `index` up for reading; counts a hit or a miss.
+#[inline]
+pub(super) fn read<R>(call: &mut Call<'_>, index: usize, body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R) -> R {
+    let key = call.key(index);
+    with_live(call, call.session.db, key, Purpose::Read, body)
+}
+
+/// Looks `key` up for a write that depends on what stands there. Afterwards no expired entry is left at `key`, except
+/// for the stream of our own master, to which it counts as present.
+#[inline]
+pub(super) fn inspect<R>(call: &mut Call<'_>, key: Key<'_>, body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R) -> R {
+    with_live(call, call.session.db, key, Purpose::Write, body)
+}
+
+/// As [`inspect`], in another database.
+pub(super) fn inspect_in<R>(
+    call: &mut Call<'_>,
+    db: DbIndex,
+    key: Key<'_>,
+    body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R,
+) -> R {
+    with_live(call, db, key, Purpose::Write, body)
+}
+
+/// As [`read`], and it must be a hash or missing.
+#[inline]
+pub(super) fn read_hash<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<HashView<'_>>, Reading<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    read(call, index, |entry, reading| body(as_hash(entry)?, reading))
+}
+
+/// As [`read`], and it must be a string or missing.
+#[inline]
+pub(super) fn read_string<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<&[u8]>, Reading<'_>) -> R,
+) -> Result<R, Failure> {
+    read(call, index, |entry, reading| {
+        let Some(entry) = entry else { return Ok(body(None, reading)) };
+        let mut digits = itoa::Buffer::new();
+        Ok(body(Some(string_bytes(entry.value(), &mut digits)?), reading))
+    })
+}
+
+#[inline]
+fn with_live<R>(
+    call: &mut Call<'_>,
+    db: DbIndex,
+    key: Key<'_>,
+    purpose: Purpose,
+    body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R,
+) -> R {
+    let found = match call.engine.keyspace.database(db).get(key) {
+        Some(entry) if call.is_expired(entry.expiry()) => {
+            take_expired_away(call, db, key, purpose);
+            None
+        }
+        found => found,
+    };
+    if purpose == Purpose::Read {
+        match found {
+            Some(_) => call.engine.stats.keyspace_hits += 1,
+            None => call.engine.stats.keyspace_misses += 1,
+        }
+    }
+    if let Some(entry) = found
+        && !call.command.flags.contains(Flags::NO_TOUCH)
+        && !call.session.no_touch
+    {
+        touch(entry, call.engine.now);
+    }
+    body(found, Reading { seed: call.engine.keyspace.seed(), session: &mut *call.session })
+}
+
+/// Deletes an expired entry where that is ours to decide. On a replica it only seems gone, unless a client of a
+/// writable replica is about to write over it.
+#[cold]
+fn take_expired_away(call: &mut Call<'_>, db: DbIndex, key: Key<'_>, purpose: Purpose) {
+    call.expire_if_due(db, key);
+    if purpose == Purpose::Write && call.engine.role == Role::Replica {
+        call.engine.keyspace.database_mut(db).remove(key);
+    }
+}
+
+/// Before a write that does not look first (HSET, DEL): takes an expired entry away. Costs a lookup only where
+/// anything can expire at all.
+#[inline]
+pub(super) fn take_away_if_expired(call: &mut Call<'_>, key: Key<'_>) {
+    if call.db().volatile_len() > 0 {
+        inspect(call, key, |_, _| ());
+    }
+}
+
+/// The clock of accesses: whole seconds, so that an entry in steady use is written to once a second.
+pub(super) fn access_clock(now: UnixMillis) -> u32 {
+    // Wraps in 2106; ages are differences, so that does not matter.
+    (now.get() / 1000) as u32
+}
+
+#[inline]
+pub(super) fn touch(entry: &Entry, now: UnixMillis) {
+    let clock = access_clock(now);
+    if entry.access() != clock {
+        entry.set_access(clock);
+    }
+}
+
+/// A string's bytes; `digits` holds those of a number.
+#[inline]
+pub(super) fn string_bytes<'b>(value: Value<'b>, digits: &'b mut itoa::Buffer) -> Result<&'b [u8], Failure> {
+    match value {
+        Value::Int(n) => Ok(digits.format(n).as_bytes()),
+        Value::Str(bytes, _) => Ok(bytes),
+        Value::Hash(_) => Err(Failure::WrongType),
+    }
+}
+
+/// The entry as a hash, if there is one.
+#[inline]
+pub(super) fn as_hash(entry: Option<&Entry>) -> Result<Option<HashView<'_>>, Failure> {
+    match entry.map(Entry::value) {
+        None => Ok(None),
+        Some(Value::Hash(hash)) => Ok(Some(hash)),
+        Some(_) => Err(Failure::WrongType),
+    }
+}
+
+/// Replies with a string's value.
+#[inline]
+pub(super) fn reply_string(session: &mut Session, value: Value<'_>) -> Result<(), Failure> {
+    match value {
+        Value::Int(n) => session.reply().bulk_integer(n),
+        Value::Str(bytes, _) => session.reply().bulk(bytes),
+        Value::Hash(_) => return Err(Failure::WrongType),
+    }
+    Ok(())
+}
+
+/// Puts a string in the form that Redis would choose for it, in place of whatever stood there.
+#[inline]
+pub(super) fn put_string(call: &mut Call<'_>, key: Key<'_>, bytes: &[u8], expiry: Option<UnixMillis>) {
+    let number = if bytes.len() <= INT_BYTES_MAX { parse_i64(bytes) } else { None };
+    match number {
+        Some(n) => call.db_mut().put_int(key, n, expiry),
+        None => call.db_mut().put_string(key, bytes, text_form(bytes), expiry),
+    }
+}
+
+/// The form of a string that is not to be held as a number.
+#[inline]
+pub(super) fn text_form(bytes: &[u8]) -> StringForm {
+    if bytes.len() <= EMBSTR_BYTES_MAX { StringForm::Embstr } else { StringForm::Raw }
+}
+
+/// Refuses a string of `len` bytes if clients could not be sent it.
+pub(super) fn check_string_len(call: &Call<'_>, len: u64) -> Result<(), Failure> {
+    if len > call.engine.settings.proto_bulk_bytes_max {
+        return Err(Failure::text(STRING_TOO_LONG));
+    }
+    Ok(())
+}
+
+/// When hashes stop being packed.
+#[inline]
+pub(super) fn hash_limits(call: &Call<'_>) -> HashLimits {
+    HashLimits {
+        entries_max: call.engine.settings.hash_listpack_entries_max,
+        value_bytes_max: call.engine.settings.hash_listpack_value_max,
+    }
+}

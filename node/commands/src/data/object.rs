@@ -1,0 +1,140 @@
+//! OBJECT: how a value is held. What has no counterpart here (reference counts) answers what Redis would say.
+
+use rejoin_keyspace::{Entry, StringForm, Value};
+
+use super::access::{access_clock, read};
+use crate::{Call, Command, Failure, Flags, KeySpec};
+
+/// Redis shares the objects of small numbers, and reports a count that is never reached for them.
+const SHARED_INTEGERS: i64 = 10_000;
+/// The access word of an entry that nobody has looked up since it was written: how long ago that was is not known.
+const NEVER_USED: u32 = 0;
+const NOT_LFU: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
+
+const ROW: Command = Command {
+    name: "",
+    arity: 3,
+    flags: Flags::READONLY.union(Flags::NO_TOUCH),
+    keys: KeySpec { first: 2, last: 2, step: 1 },
+    group: "generic",
+    since: "2.2.3",
+    summary: "",
+    handler: encoding,
+    subcommands: &[],
+};
+
+pub(super) const COMMANDS: &[Command] = &[Command {
+    name: "object",
+    arity: -2,
+    flags: Flags::empty(),
+    keys: KeySpec::NONE,
+    summary: "Tells how values are held",
+    subcommands: &[
+        Command { name: "encoding", summary: "Answers the encoding of a value", ..ROW },
+        Command {
+            name: "freq",
+            since: "4.0.0",
+            summary: "Answers how often a key is used, on a logarithmic scale",
+            handler: freq,
+            ..ROW
+        },
+        Command {
+            name: "help",
+            arity: 2,
+            flags: Flags::LOADING.union(Flags::STALE),
+            keys: KeySpec::NONE,
+            since: "6.2.0",
+            summary: "Lists the subcommands",
+            handler: help,
+            ..ROW
+        },
+        Command { name: "idletime", summary: "Answers for how many seconds a key was not used", handler: idletime, ..ROW },
+        Command { name: "refcount", summary: "Answers how many references a value has", handler: refcount, ..ROW },
+    ],
+    ..ROW
+}];
+
+/// Looks the key up and replies, or replies null for a missing one.
+fn inspect_object(
+    call: &mut Call<'_>,
+    answer: impl FnOnce(&Entry, &mut crate::Session) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    read(call, 2, |entry, reading| match entry {
+        Some(entry) => answer(entry, reading.session),
+        None => {
+            reading.session.reply().null();
+            Ok(())
+        }
+    })
+}
+
+/// `OBJECT ENCODING key`
+fn encoding(call: &mut Call<'_>) -> Result<(), Failure> {
+    inspect_object(call, |entry, session| {
+        session.reply().bulk(encoding_name(entry).as_bytes());
+        Ok(())
+    })
+}
+
+fn encoding_name(entry: &Entry) -> &'static str {
+    match entry.value() {
+        Value::Int(_) | Value::Str(_, StringForm::Int) => "int",
+        Value::Str(_, StringForm::Embstr) => "embstr",
+        Value::Str(_, StringForm::Raw) => "raw",
+        Value::Hash(hash) if hash.is_packed() => "listpack",
+        Value::Hash(_) => "hashtable",
+    }
+}
+
+/// `OBJECT REFCOUNT key`
+fn refcount(call: &mut Call<'_>) -> Result<(), Failure> {
+    inspect_object(call, |entry, session| {
+        let count = match entry.value() {
+            Value::Int(0..SHARED_INTEGERS) => i64::from(i32::MAX),
+            _ => 1,
+        };
+        session.reply().integer(count);
+        Ok(())
+    })
+}
+
+/// `OBJECT IDLETIME key`
+fn idletime(call: &mut Call<'_>) -> Result<(), Failure> {
+    let now = access_clock(call.now());
+    inspect_object(call, |entry, session| {
+        let idle = match entry.access() {
+            NEVER_USED => 0,
+            used => now.wrapping_sub(used),
+        };
+        session.reply().integer(i64::from(idle));
+        Ok(())
+    })
+}
+
+/// `OBJECT FREQ key`: no policy of ours counts frequencies yet.
+fn freq(call: &mut Call<'_>) -> Result<(), Failure> {
+    inspect_object(call, |_, _| Err(Failure::text(NOT_LFU)))
+}
+
+/// `OBJECT HELP`
+fn help(call: &mut Call<'_>) -> Result<(), Failure> {
+    const LINES: &[&str] = &[
+        "OBJECT <subcommand> <key>. Subcommands are:",
+        "ENCODING <key>",
+        "    How the value is held.",
+        "FREQ <key>",
+        "    How often the key is used, under an LFU policy.",
+        "IDLETIME <key>",
+        "    Seconds since the key was last used.",
+        "REFCOUNT <key>",
+        "    How many references the value has.",
+        "HELP",
+        "    This text.",
+    ];
+    let mut reply = call.reply();
+    reply.array(LINES.len());
+    for line in LINES {
+        reply.simple(line);
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Walking over keys and fields: KEYS, SCAN, RANDOMKEY, HSCAN.
+//!
+//! A key that has expired is not shown; SCAN and KEYS leave its deletion to whoever deletes expired keys, so that a
+//! walk over the keyspace writes nothing.
+
+use std::str;
+
+use rejoin_keyspace::{HashView, Key, ScanCursor};
+use rejoin_protocol::resp::ReplyWriter;
+
+use super::{
+    access::read_hash,
+    arguments::{integer, is},
+    existence::type_name,
+    glob::{Case, matches},
+};
+use crate::{Call, Command, Failure, Flags, KeySpec, Role};
+
+/// How many entries SCAN looks at when it is not told.
+const COUNT_DEFAULT: usize = 10;
+/// How often RANDOMKEY tries again when it meets expired keys that it may not delete.
+const RANDOM_TRIES_MAX: usize = 100;
+
+const ROW: Command = Command {
+    name: "",
+    arity: 2,
+    flags: Flags::READONLY,
+    keys: KeySpec::NONE,
+    group: "generic",
+    since: "1.0.0",
+    summary: "",
+    handler: keys,
+    subcommands: &[],
+};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command { name: "keys", summary: "Answers all keys that match a pattern", ..ROW },
+    Command {
+        name: "scan",
+        arity: -2,
+        since: "2.8.0",
+        summary: "Walks over the keys of the database, some at a time",
+        handler: scan,
+        ..ROW
+    },
+    Command { name: "randomkey", arity: 1, summary: "Answers any key", handler: randomkey, ..ROW },
+    Command {
+        name: "hscan",
+        arity: -3,
+        keys: KeySpec::ONE,
+        group: "hash",
+        since: "2.8.0",
+        summary: "Walks over the fields and values of a hash, some at a time",
+        handler: hscan,
+        ..ROW
+    },
+];
+
+/// `KEYS pattern`
+fn keys(call: &mut Call<'_>) -> Result<(), Failure> {
+    let pattern = call.args[1];
+    let database = call.engine.keyspace.database(call.session.db);
+    let found: Vec<&[u8]> = database
+        .iter()
+        .filter(|entry| matches(pattern, entry.key(), Case::Sensitive) && !call.is_expired(entry.expiry()))
+        .map(|entry| entry.key())
+        .collect();
+    let mut reply = call.session.reply();
+    reply.array(found.len());
+    for key in found {
+        reply.bulk(key);
+    }
+    Ok(())
+}
+
+/// The options of SCAN and HSCAN.
+struct ScanOptions<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    type_name: Option<&'a [u8]>,
+}
+
+impl<'a> ScanOptions<'a> {
+    fn parse(mut args: &[&'a [u8]], knows_types: bool) -> Result<Self, Failure> {
+        let mut options = Self { pattern: None, count: COUNT_DEFAULT, type_name: None };
+        loop {
+            args = match args {
+                [] => return Ok(options),
+                [option, pattern, rest @ ..] if is(option, "MATCH") => {
+                    options.pattern = Some(pattern);
+                    rest
+                }
+                [option, count, rest @ ..] if is(option, "COUNT") => {
+                    let count = integer(count)?;
+                    options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Failure::Syntax)?;
+                    rest
+                }
+                [option, name, rest @ ..] if knows_types && is(option, "TYPE") => {
+                    options.type_name = Some(name);
+                    rest
+                }
+                _ => return Err(Failure::Syntax),
+            };
+        }
+    }
+
+    fn shows(&self, key: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| matches(pattern, key, Case::Sensitive))
+    }
+}
+
+fn parse_cursor(argument: &[u8]) -> Result<ScanCursor, Failure> {
+    str::from_utf8(argument)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .map(ScanCursor::new)
+        .ok_or(Failure::text("ERR invalid cursor"))
+}
+
+/// Replies with a cursor and the elements that a walk has collected.
+fn reply_scan(reply: &mut ReplyWriter<'_>, next: ScanCursor, count: usize, elements: &[u8]) {
+    reply.array(2);
+    reply.bulk(itoa::Buffer::new().format(next.get()).as_bytes());
+    reply.array(count);
+    reply.raw(elements);
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+fn scan(call: &mut Call<'_>) -> Result<(), Failure> {
+    let cursor = parse_cursor(call.args[1])?;
+    let options = ScanOptions::parse(&call.args[2..], true)?;
+    let (mut elements, mut count) = (Vec::new(), 0);
+    let mut writer = ReplyWriter::new(&mut elements, call.session.version);
+    let next = call.db().scan(cursor, options.count, &mut |entry| {
+        let is_of_type = options.type_name.is_none_or(|name| is(name, type_name(entry)));
+        if is_of_type && options.shows(entry.key()) && !call.is_expired(entry.expiry()) {
+            writer.bulk(entry.key());
+            count += 1;
+        }
+    });
+    reply_scan(&mut call.reply(), next, count, &elements);
+    Ok(())
+}
+
+/// `HSCAN key cursor [MATCH pattern] [COUNT count]`: a packed hash is answered whole.
+fn hscan(call: &mut Call<'_>) -> Result<(), Failure> {
+    let cursor = parse_cursor(call.args[2])?;
+    let args = call.args;
+    read_hash(call, 1, |hash, reading| {
+        let mut reply = reading.session.reply();
+        let Some(hash) = hash else {
+            reply_scan(&mut reply, ScanCursor::START, 0, &[]);
+            return Ok(());
+        };
+        let options = ScanOptions::parse(&args[3..], false)?;
+        let (mut elements, mut count) = (Vec::new(), 0);
+        let mut writer = ReplyWriter::new(&mut elements, reply.version());
+        let next = walk_hash(hash, cursor, options.count, &mut |field, value| {
+            if options.shows(field) {
+                writer.bulk(field);
+                writer.bulk(value);
+                count += 2;
+            }
+        });
+        reply_scan(&mut reply, next, count, &elements);
+        Ok(())
+    })
+}
+
+fn walk_hash<'a>(
+    hash: HashView<'a>,
+    cursor: ScanCursor,
+    count: usize,
+    visit: &mut dyn FnMut(&'a [u8], &'a [u8]),
+) -> ScanCursor {
+    if !hash.is_packed() {
+        return hash.scan(cursor, count, visit);
+    }
+    for (field, value) in hash.iter() {
+        visit(field, value);
+    }
+    ScanCursor::START
+}
+
+/// `RANDOMKEY`: expired keys that it meets are deleted on a master; a replica gives up after some tries and answers
+/// one of them.
+fn randomkey(call: &mut Call<'_>) -> Result<(), Failure> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let rank = call.engine.random();
+        let Some(entry) = call.db().random(rank).cloned() else {
+            call.reply().null();
+            return Ok(());
+        };
+        let may_answer_expired = call.engine.role == Role::Replica && tries == RANDOM_TRIES_MAX;
+        if may_answer_expired || !call.is_expired(entry.expiry()) {
+            call.reply().bulk(entry.key());
+            return Ok(());
+        }
+        let key: Key<'_> = call.engine.keyspace.key(entry.key());
+        call.expire_if_due(call.session.db, key);
+    }
+}

@@ -1,0 +1,12 @@
+//! Commands as text against an engine with two clients: what they answer, and what they log.
+//!
+//! Each expectation was seen on a real server; the broad comparison beside one lives with the chaos experiments.
+
+mod expiries;
+mod hash_commands;
+mod key_commands;
+mod node;
+mod replicas;
+mod string_commands;
+mod watching;
+mod zz;

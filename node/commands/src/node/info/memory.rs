@@ -1,0 +1,96 @@
+//! INFO memory. `used_memory` is what the keyspace counts for itself plus clients' buffers; `used_memory_rss` is the
+//! operating system's figure.
+
+use super::{Lines, Source, sections::maxmemory};
+use crate::session::client::memory as client_memory;
+
+pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let engine = source.engine;
+    let process = &engine.status.process;
+    let dataset = engine.keyspace.bytes_used() as u64;
+    let clients: u64 = source.sessions().map(client_memory).sum();
+    let hot_log = engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get());
+    let overhead = clients + hot_log;
+    let used = dataset + overhead;
+    let peak = engine.stats.memory_peak_bytes.max(dataset) + overhead;
+    let rss = if process.rss_bytes == 0 { used } else { process.rss_bytes };
+    let percent = |part: u64, whole: u64| format!("{:.2}%", part as f64 * 100.0 / whole.max(1) as f64);
+    let ratio = |a: u64, b: u64| format!("{:.2}", a as f64 / b.max(1) as f64);
+
+    sized(lines, "used_memory", used);
+    sized(lines, "used_memory_rss", rss);
+    sized(lines, "used_memory_peak", peak);
+    lines.add("used_memory_peak_perc", percent(used, peak));
+    lines.add("used_memory_overhead", overhead);
+    lines.add("used_memory_startup", 0);
+    lines.add("used_memory_dataset", dataset);
+    lines.add("used_memory_dataset_perc", percent(dataset, used));
+    lines.add("allocator_allocated", used);
+    lines.add("allocator_active", rss);
+    lines.add("allocator_resident", rss);
+    sized(lines, "total_system_memory", process.machine_bytes);
+    sized(lines, "used_memory_lua", 0);
+    lines.add("used_memory_vm_eval", 0);
+    lines.add("used_memory_scripts_eval", 0);
+    lines.add("number_of_cached_scripts", 0);
+    lines.add("number_of_functions", 0);
+    lines.add("number_of_libraries", 0);
+    lines.add("used_memory_vm_functions", 0);
+    sized(lines, "used_memory_vm_total", 0);
+    lines.add("used_memory_functions", 0);
+    sized(lines, "used_memory_scripts", 0);
+    sized(lines, "maxmemory", maxmemory(source));
+    lines.add("maxmemory_policy", engine.settings.get("maxmemory-policy").unwrap_or_default());
+    lines.add("allocator_frag_ratio", ratio(rss, used));
+    lines.add("allocator_frag_bytes", rss as i64 - used as i64);
+    lines.add("allocator_rss_ratio", "1.00");
+    lines.add("allocator_rss_bytes", 0);
+    lines.add("rss_overhead_ratio", "1.00");
+    lines.add("rss_overhead_bytes", 0);
+    lines.add("mem_fragmentation_ratio", ratio(rss, used));
+    lines.add("mem_fragmentation_bytes", rss as i64 - used as i64);
+    lines.add("mem_not_counted_for_evict", 0);
+    lines.add("mem_replication_backlog", hot_log);
+    lines.add("mem_total_replication_buffers", hot_log);
+    lines.add("mem_clients_slaves", 0);
+    lines.add("mem_clients_normal", clients);
+    lines.add("mem_cluster_links", 0);
+    lines.add("mem_aof_buffer", 0);
+    lines.add("mem_allocator", "jemalloc");
+    lines.add("active_defrag_running", 0);
+    lines.add("lazyfree_pending_objects", 0);
+    lines.add("lazyfreed_objects", 0);
+}
+
+/// A figure in bytes and the same for people.
+fn sized(lines: &mut Lines<'_>, name: &str, bytes: u64) {
+    lines.add(name, bytes);
+    lines.add(&format!("{name}_human"), human(bytes));
+}
+
+/// `1.50M`, as Redis writes it.
+fn human(bytes: u64) -> String {
+    let mut size = bytes as f64;
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    for unit in ["K", "M", "G", "T"] {
+        size /= 1024.0;
+        if size < 1024.0 {
+            return format!("{size:.2}{unit}");
+        }
+    }
+    format!("{size:.2}T")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(human(0), "0B");
+        assert_eq!(human(1536), "1.50K");
+        assert_eq!(human(3 << 30), "3.00G");
+    }
+}

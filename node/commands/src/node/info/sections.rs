@@ -1,0 +1,183 @@
+//! The sections that take a few lines each.
+
+use rejoin_protocol::DbIndex;
+
+use super::{Lines, Source};
+use crate::{session::connection::REDIS_VERSION, settings::value::parse_memory};
+
+pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let (engine, status) = (source.engine, &source.engine.status);
+    let uptime_seconds = engine.now.get().saturating_sub(status.started.get()).max(0) / 1000;
+    lines.add("redis_version", REDIS_VERSION);
+    lines.add("rejoin_version", env!("CARGO_PKG_VERSION"));
+    lines.add("redis_git_sha1", "00000000");
+    lines.add("redis_git_dirty", 0);
+    lines.add("redis_build_id", 0);
+    lines.add("redis_mode", "standalone");
+    lines.add("os", &status.process.os);
+    lines.add("arch_bits", usize::BITS);
+    lines.add("monotonic_clock", "POSIX clock_gettime");
+    lines.add("multiplexing_api", "epoll");
+    lines.add("process_id", status.process.id);
+    lines.add("process_supervised", "no");
+    lines.add("run_id", &status.run_id);
+    lines.add("tcp_port", status.tcp_port);
+    lines.add("server_time_usec", engine.now.get().saturating_mul(1000));
+    lines.add("uptime_in_seconds", uptime_seconds);
+    lines.add("uptime_in_days", uptime_seconds / 86_400);
+    lines.add("hz", engine.settings.hz);
+    lines.add("configured_hz", engine.settings.hz);
+    lines.add("lru_clock", (engine.now.get() / 1000) & 0x00ff_ffff);
+    lines.add("executable", &status.executable);
+    lines.add("config_file", &status.config_file);
+    lines.add("io_threads_active", 0);
+}
+
+pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let engine = source.engine;
+    let input_max = source.sessions().map(|session| session.query_bytes).max().unwrap_or(0);
+    let output_max = source.sessions().map(|session| session.out.len()).max().unwrap_or(0);
+    lines.add("connected_clients", engine.sessions.len());
+    lines.add("cluster_connections", 0);
+    lines.add("maxclients", engine.settings.maxclients);
+    lines.add("client_recent_max_input_buffer", input_max);
+    lines.add("client_recent_max_output_buffer", output_max);
+    lines.add("blocked_clients", engine.waiting.len());
+    lines.add("tracking_clients", 0);
+    lines.add("clients_in_timeout_table", engine.waiting.len());
+}
+
+/// There are no files yet: what is said here is that nothing is saved and nothing fails.
+pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let engine = source.engine;
+    let copied = engine.keyspace.bytes_copied_for_snapshots();
+    lines.add("loading", u8::from(engine.status.loading));
+    lines.add("async_loading", 0);
+    lines.add("current_cow_peak", copied);
+    lines.add("current_cow_size", copied);
+    lines.add("current_cow_size_age", 0);
+    lines.add("current_fork_perc", "0.00");
+    lines.add("current_save_keys_processed", 0);
+    lines.add("current_save_keys_total", 0);
+    lines.add("rdb_changes_since_last_save", engine.stats.changes_since_save);
+    lines.add("rdb_bgsave_in_progress", 0);
+    lines.add("rdb_last_save_time", engine.status.started.get() / 1000);
+    lines.add("rdb_last_bgsave_status", "ok");
+    lines.add("rdb_last_bgsave_time_sec", -1);
+    lines.add("rdb_current_bgsave_time_sec", -1);
+    lines.add("rdb_saves", 0);
+    lines.add("rdb_last_cow_size", 0);
+    lines.add("rdb_last_load_keys_expired", 0);
+    lines.add("rdb_last_load_keys_loaded", 0);
+    lines.add("aof_enabled", 0);
+    lines.add("aof_rewrite_in_progress", 0);
+    lines.add("aof_rewrite_scheduled", 0);
+    lines.add("aof_last_rewrite_time_sec", -1);
+    lines.add("aof_current_rewrite_time_sec", -1);
+    lines.add("aof_last_bgrewrite_status", "ok");
+    lines.add("aof_rewrites", 0);
+    lines.add("aof_rewrites_consecutive_failures", 0);
+    lines.add("aof_last_write_status", "ok");
+    lines.add("aof_last_cow_size", 0);
+    lines.add("module_fork_in_progress", 0);
+    lines.add("module_fork_last_cow_size", 0);
+}
+
+pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let (stats, status, rates) = (&source.engine.stats, &source.engine.status, &source.engine.rates);
+    let kbps = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
+    lines.add("total_connections_received", stats.connections_received);
+    lines.add("total_commands_processed", stats.commands_processed);
+    lines.add("instantaneous_ops_per_sec", rates.commands.per_second());
+    lines.add("total_net_input_bytes", stats.net_input_bytes);
+    lines.add("total_net_output_bytes", stats.net_output_bytes);
+    lines.add("total_net_repl_input_bytes", stats.net_repl_input_bytes);
+    lines.add("total_net_repl_output_bytes", stats.net_repl_output_bytes);
+    lines.add("instantaneous_input_kbps", kbps(rates.input_bytes.per_second()));
+    lines.add("instantaneous_output_kbps", kbps(rates.output_bytes.per_second()));
+    lines.add("instantaneous_input_repl_kbps", kbps(rates.repl_input_bytes.per_second()));
+    lines.add("instantaneous_output_repl_kbps", kbps(rates.repl_output_bytes.per_second()));
+    lines.add("rejected_connections", stats.connections_rejected);
+    lines.add("sync_full", status.sync_full);
+    lines.add("sync_partial_ok", status.sync_partial_ok);
+    lines.add("sync_partial_err", status.sync_partial_err);
+    lines.add("expired_keys", stats.expired_keys);
+    lines.add("expired_stale_perc", "0.00");
+    lines.add("expired_time_cap_reached_count", 0);
+    lines.add("expire_cycle_cpu_milliseconds", 0);
+    for name in ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"] {
+        lines.add(name, 0);
+    }
+    lines.add("keyspace_hits", stats.keyspace_hits);
+    lines.add("keyspace_misses", stats.keyspace_misses);
+    for name in [
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    ] {
+        lines.add(name, 0);
+    }
+    lines.add("total_error_replies", stats.error_replies);
+    lines.add("dump_payload_sanitizations", 0);
+    lines.add("total_reads_processed", stats.reads_processed);
+    lines.add("total_writes_processed", stats.writes_processed);
+    for name in
+        ["io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands"]
+    {
+        lines.add(name, 0);
+    }
+}
+
+pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let process = &source.engine.status.process;
+    let seconds = |micros: u64| format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    lines.add("used_cpu_sys", seconds(process.cpu_sys_micros));
+    lines.add("used_cpu_user", seconds(process.cpu_user_micros));
+    lines.add("used_cpu_sys_children", seconds(0));
+    lines.add("used_cpu_user_children", seconds(0));
+    lines.add("used_cpu_sys_main_thread", seconds(process.shard_cpu_sys_micros));
+    lines.add("used_cpu_user_main_thread", seconds(process.shard_cpu_user_micros));
+}
+
+pub(super) fn errorstats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    for (prefix, count) in &source.engine.stats.errors_by_prefix {
+        lines.add(&format!("errorstat_{prefix}"), format_args!("count={count}"));
+    }
+}
+
+pub(super) fn cluster(_: &Source<'_>, lines: &mut Lines<'_>) {
+    lines.add("cluster_enabled", 0);
+}
+
+/// Databases that have keys.
+pub(super) fn keyspace(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let engine = source.engine;
+    for index in 0..engine.keyspace.database_count() {
+        let database = engine.keyspace.database(DbIndex::new(index));
+        if database.is_empty() {
+            continue;
+        }
+        let (keys, expires) = (database.len(), database.volatile_len());
+        let average_ttl = database.average_ttl_millis(engine.now);
+        lines.add(&format!("db{index}"), format_args!("keys={keys},expires={expires},avg_ttl={average_ttl}"));
+    }
+}
+
+/// `maxmemory` in bytes; the setting is kept as text until it is enforced.
+pub(super) fn maxmemory(source: &Source<'_>) -> u64 {
+    source.engine.settings.get("maxmemory").and_then(|text| parse_memory(&text)).unwrap_or(0)
+}

@@ -1,0 +1,45 @@
+//! CLIENT PAUSE: for a while no client's request is executed, or no write.
+
+use rejoin_protocol::UnixMillis;
+
+use crate::Engine;
+
+/// A pause of all clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// When it lapses.
+    pub(crate) until: UnixMillis,
+    /// Only requests that may write wait.
+    pub(crate) writes_only: bool,
+}
+
+impl Engine {
+    /// When the pause of CLIENT PAUSE ends, if there is one: a turn is due then.
+    #[must_use]
+    pub fn paused_until(&self) -> Option<UnixMillis> {
+        self.pause.map(|pause| pause.until)
+    }
+
+    /// Begins a pause, or extends the one that runs: the later end and the stricter mode hold.
+    pub(crate) fn begin_pause(&mut self, pause: Pause) {
+        self.lapse_pause();
+        self.pause = Some(match self.pause {
+            Some(running) => Pause {
+                until: running.until.max(pause.until),
+                writes_only: running.writes_only && pause.writes_only,
+            },
+            None => pause,
+        });
+    }
+
+    /// Whether a pause is on; nothing expires of itself meanwhile.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.pause.is_some_and(|pause| self.now < pause.until)
+    }
+
+    pub(crate) fn lapse_pause(&mut self) {
+        if !self.is_paused() {
+            self.pause = None;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! TIME, LOLWUT, SHUTDOWN.
+
+use crate::{Call, Command, Effect, Failure, Flags, session::connection::REDIS_VERSION};
+
+const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
+
+/// The rows of this file.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command::new("time", 1, ANYTIME.union(Flags::FAST), "server", "2.6.0", "Tells the node's time.", time),
+    Command::new(
+        "lolwut",
+        -1,
+        Flags::READONLY.union(Flags::FAST),
+        "server",
+        "5.0.0",
+        "Tells the versions, with a drawing if there were one.",
+        lolwut,
+    ),
+    Command::new(
+        "shutdown",
+        -1,
+        ANYTIME.union(Flags::ADMIN).union(Flags::NOSCRIPT).union(Flags::NO_MULTI),
+        "server",
+        "1.0.0",
+        "Stops the node.",
+        shutdown,
+    ),
+];
+
+/// TIME: seconds and microseconds, as exact as the turn's own time (a millisecond).
+fn time(call: &mut Call<'_>) -> Result<(), Failure> {
+    let now = call.now().get();
+    let mut reply = call.reply();
+    reply.array(2);
+    reply.bulk_integer(now.div_euclid(1000));
+    reply.bulk_integer(now.rem_euclid(1000) * 1000);
+    Ok(())
+}
+
+/// LOLWUT [VERSION n ...]: arguments are taken and change nothing.
+fn lolwut(call: &mut Call<'_>) -> Result<(), Failure> {
+    let text = format!("Rejoin ver. {}, Redis ver. {REDIS_VERSION}\n", env!("CARGO_PKG_VERSION"));
+    call.reply().verbatim(text.as_bytes());
+    Ok(())
+}
+
+/// SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]. There is no reply when it succeeds: the connection closes.
+fn shutdown(call: &mut Call<'_>) -> Result<(), Failure> {
+    let (mut save, mut nosave, mut now, mut force, mut abort) = (false, false, false, false, false);
+    for option in &call.args[1..] {
+        match option.to_ascii_lowercase().as_slice() {
+            b"save" => save = true,
+            b"nosave" => nosave = true,
+            b"now" => now = true,
+            b"force" => force = true,
+            b"abort" => abort = true,
+            _ => return Err(Failure::Syntax),
+        }
+    }
+    if (abort && call.args.len() > 2) || (save && nosave) {
+        return Err(Failure::Syntax);
+    }
+    if abort {
+        // The turn ends with a shutdown, so none is in progress when a command runs.
+        return Err(Failure::text("ERR No shutdown in progress."));
+    }
+    call.engine.ask(Effect::Shutdown { now: now || force });
+    Ok(())
+}

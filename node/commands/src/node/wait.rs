@@ -1,0 +1,97 @@
+//! WAIT: a client is answered when enough replicas hold its writes.
+
+use rejoin_protocol::{ClientId, Offset, UnixMillis, number::parse_i64};
+
+use crate::{Call, Command, Engine, Failure, Flags, Role, SessionKind, session::Waiting};
+
+/// The rows of this file.
+pub(crate) const COMMANDS: &[Command] = &[Command::new(
+    "wait",
+    3,
+    Flags::NOSCRIPT.union(Flags::BLOCKING),
+    "generic",
+    "3.0.0",
+    "Waits until so many replicas have acknowledged this connection's writes, or the time is up.",
+    wait,
+)];
+
+/// WAIT numreplicas timeout: the number of replicas that hold this client's last write. Inside MULTI it never waits.
+fn wait(call: &mut Call<'_>) -> Result<(), Failure> {
+    if call.engine.role == Role::Replica {
+        return Err(Failure::text(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not \
+             propagated.",
+        ));
+    }
+    let wanted = parse_i64(call.args[1]).ok_or(Failure::NotAnInteger)?;
+    let millis =
+        parse_i64(call.args[2]).ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
+    if millis < 0 {
+        return Err(Failure::text("ERR timeout is negative"));
+    }
+    let wanted = usize::try_from(wanted).unwrap_or(0);
+    let offset = call.session.last_write;
+    let held = call.engine.replicas_holding(offset);
+    if held >= wanted || call.engine.in_transaction || call.session.kind == SessionKind::Master {
+        call.reply().integer(held as i64);
+        return Ok(());
+    }
+    let until = (millis > 0).then(|| UnixMillis::new(call.now().get().saturating_add(millis)));
+    call.session.waiting = Some(Waiting { replicas: wanted, offset, until });
+    call.engine.waiting.push(call.session.id);
+    // Replicas acknowledge once a second of themselves; this makes it a round trip.
+    call.engine.acks_wanted = true;
+    Ok(())
+}
+
+impl Engine {
+    /// Answers the clients in WAIT whose replicas have caught up, or whose time is up; to be called whenever
+    /// [`Engine::status`] has new acknowledgements, and at [`Engine::next_wait_deadline`]. Returns who was answered: they
+    /// have output, and perhaps requests that were held back.
+    pub fn answer_waiting(&mut self) -> Vec<ClientId> {
+        let mut answered = Vec::new();
+        for id in std::mem::take(&mut self.waiting) {
+            let Some(waiting) = self.sessions.get(id).and_then(|session| session.waiting) else { continue };
+            let held = self.replicas_holding(waiting.offset);
+            let is_late = waiting.until.is_some_and(|until| until <= self.now);
+            // A master that became a replica will not see these acknowledgements.
+            if held < waiting.replicas && !is_late && self.role == Role::Master {
+                self.waiting.push(id);
+                continue;
+            }
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.waiting = None;
+                if self.role == Role::Master {
+                    session.reply().integer(held as i64);
+                } else {
+                    session.reply().error(
+                        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                    );
+                }
+                answered.push(id);
+            }
+        }
+        answered
+    }
+
+    /// When the next WAIT is over at the latest.
+    #[must_use]
+    pub fn next_wait_deadline(&self) -> Option<UnixMillis> {
+        self.waiting.iter().filter_map(|&id| self.sessions.get(id)?.waiting?.until).min()
+    }
+
+    /// At the end of a turn: asks the replicas for acknowledgements, once for all who wait.
+    pub(crate) fn ask_for_acks(&mut self) {
+        if std::mem::take(&mut self.acks_wanted) && self.role == Role::Master {
+            let db = self.log.selected().unwrap_or_default();
+            self.log.begin_unit();
+            self.log.push(db, &[b"REPLCONF", b"GETACK", b"*"]);
+            self.log.end_unit();
+        }
+    }
+
+    fn replicas_holding(&self, offset: Offset) -> usize {
+        self.status.replicas.iter().filter(|replica| replica.state == "online" && replica.offset >= offset).count()
+    }
+}

@@ -1,0 +1,164 @@
+//! The settings that the node acts on, each with its typed field.
+
+use super::{
+    Settings,
+    row::{Field, I32_MAX, Kind, Row, choice, integer, memory, row, text, yes_no},
+    value,
+};
+
+/// A field that is a number: any that fits the row's range fits the field.
+macro_rules! number {
+    ($field:ident) => {
+        Field {
+            read: |settings| settings.$field.to_string(),
+            write: |settings, value| {
+                if let Ok(number) = value.parse() {
+                    settings.$field = number;
+                }
+            },
+        }
+    };
+}
+
+macro_rules! string {
+    ($field:ident) => {
+        Field {
+            read: |settings| settings.$field.clone(),
+            write: |settings, value| settings.$field = value.to_owned(),
+        }
+    };
+}
+
+macro_rules! flag {
+    ($field:ident) => {
+        Field {
+            read: |settings| if settings.$field { "yes".to_owned() } else { "no".to_owned() },
+            write: |settings, value| settings.$field = value == "yes",
+        }
+    };
+}
+
+const LIMIT_MAX: u64 = i64::MAX as u64;
+
+/// Least hot log that Redis keeps, whatever is asked for.
+const BACKLOG_BYTES_MIN: u64 = 16 << 10;
+
+/// The rows.
+pub(super) const ROWS: &[Row] = &[
+    integer("port", "6379", 0, 65535).typed(number!(port)),
+    row("bind", "* -::*", Kind::Words).typed(Field {
+        read: |settings| settings.bind.join(" "),
+        write: |settings, value| settings.bind = value.split_whitespace().map(str::to_owned).collect(),
+    }),
+    text("dir", ".").protected().typed(string!(dir)),
+    text("logfile", "").start_only().typed(string!(logfile)),
+    integer("databases", "16", 1, I32_MAX).start_only().typed(number!(databases)),
+    integer("maxclients", "10000", 1, u32::MAX as i64).typed(number!(maxclients)),
+    text("requirepass", "").typed(string!(requirepass)),
+    text("masterauth", "").typed(string!(masterauth)),
+    text("masteruser", "").typed(string!(masteruser)),
+    row("replicaof", "", Kind::HostPort).or("slaveof").start_only().typed(Field {
+        read: |settings| settings.replicaof.as_ref().map_or_else(String::new, |(host, port)| format!("{host} {port}")),
+        write: |settings, value| settings.replicaof = value::host_port(value),
+    }),
+    yes_no("replica-read-only", "yes").or("slave-read-only").typed(flag!(replica_read_only)),
+    yes_no("replica-serve-stale-data", "yes").or("slave-serve-stale-data").typed(flag!(replica_serve_stale_data)),
+    text("replica-announce-ip", "").or("slave-announce-ip").typed(string!(replica_announce_ip)),
+    integer("replica-announce-port", "0", 0, 65535).or("slave-announce-port").typed(number!(replica_announce_port)),
+    integer("replica-priority", "100", 0, I32_MAX).or("slave-priority").typed(number!(replica_priority)),
+    memory("repl-backlog-size", "1048576", 1, LIMIT_MAX).typed(Field {
+        read: |settings| settings.repl_backlog_bytes.to_string(),
+        write: |settings, value| {
+            if let Ok(bytes) = value.parse::<u64>() {
+                settings.repl_backlog_bytes = bytes.max(BACKLOG_BYTES_MIN);
+            }
+        },
+    }),
+    integer("repl-timeout", "60", 1, I32_MAX).typed(number!(repl_timeout_seconds)),
+    integer("repl-ping-replica-period", "10", 1, I32_MAX)
+        .or("repl-ping-slave-period")
+        .typed(number!(repl_ping_period_seconds)),
+    // Redis waits 5 seconds so that several replicas share one fork. A snapshot costs us microseconds, and a replica
+    // that comes later gets one of its own: waiting would only lengthen every full sync.
+    integer("repl-diskless-sync-delay", "0", 0, I32_MAX).typed(number!(repl_diskless_sync_delay_seconds)),
+    row(
+        "client-output-buffer-limit",
+        "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+        Kind::OutputLimits,
+    )
+    .typed(Field {
+        read: |settings| settings.client_output_limits.to_string(),
+        write: |settings, value| {
+            if let Ok(limits) = value.parse::<value::OutputLimits>() {
+                // Classes that are not mentioned keep their limits.
+                let limits = limits.or(&settings.client_output_limits);
+                settings.replica_lag_bytes_max = limits.replica_hard_bytes();
+                settings.client_output_limits = limits;
+            }
+        },
+    }),
+    memory("client-query-buffer-limit", "1073741824", 1 << 20, LIMIT_MAX).typed(number!(client_query_buffer_bytes_max)),
+    memory("proto-max-bulk-len", "536870912", 1 << 20, LIMIT_MAX).typed(number!(proto_bulk_bytes_max)),
+    integer("hash-max-listpack-entries", "512", 0, i64::MAX)
+        .or("hash-max-ziplist-entries")
+        .typed(number!(hash_listpack_entries_max)),
+    memory("hash-max-listpack-value", "64", 0, LIMIT_MAX)
+        .or("hash-max-ziplist-value")
+        .typed(number!(hash_listpack_value_max)),
+    integer("timeout", "0", 0, I32_MAX).typed(number!(timeout_seconds)),
+    integer("tcp-keepalive", "300", 0, I32_MAX).typed(number!(tcp_keepalive_seconds)),
+    integer("tcp-backlog", "511", 0, I32_MAX).start_only().typed(number!(tcp_backlog)),
+    integer("hz", "10", 0, I32_MAX).typed(Field {
+        read: |settings| settings.hz.to_string(),
+        write: |settings, value| {
+            if let Ok(hz) = value.parse::<u32>() {
+                settings.hz = hz.clamp(1, 500);
+            }
+        },
+    }),
+    choice("loglevel", "notice", &["debug", "verbose", "notice", "warning"]).typed(string!(loglevel)),
+    choice("enable-debug-command", "no", &["no", "yes", "local"]).start_only().typed(string!(enable_debug_command)),
+    choice("enable-protected-configs", "no", &["no", "yes", "local"]).start_only(),
+    integer("shutdown-timeout", "10", 0, I32_MAX).typed(number!(shutdown_timeout_seconds)),
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            port: 6379,
+            bind: vec!["*".to_owned(), "-::*".to_owned()],
+            dir: ".".to_owned(),
+            logfile: String::new(),
+            databases: 16,
+            maxclients: 10_000,
+            requirepass: String::new(),
+            masterauth: String::new(),
+            masteruser: String::new(),
+            replicaof: None,
+            replica_read_only: true,
+            replica_serve_stale_data: true,
+            replica_announce_ip: String::new(),
+            replica_announce_port: 0,
+            replica_priority: 100,
+            repl_backlog_bytes: 1 << 20,
+            repl_timeout_seconds: 60,
+            repl_ping_period_seconds: 10,
+            repl_diskless_sync_delay_seconds: 0,
+            replica_lag_bytes_max: 256 << 20,
+            client_output_limits: value::OutputLimits::default(),
+            client_query_buffer_bytes_max: 1 << 30,
+            proto_bulk_bytes_max: 512 << 20,
+            hash_listpack_entries_max: 512,
+            hash_listpack_value_max: 64,
+            timeout_seconds: 0,
+            tcp_keepalive_seconds: 300,
+            tcp_backlog: 511,
+            hz: 10,
+            loglevel: "notice".to_owned(),
+            enable_debug_command: "no".to_owned(),
+            shutdown_timeout_seconds: 10,
+            active_expire: true,
+            others: std::collections::BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The index against a plain sorted vector, and what it costs.
+
+use super::*;
+use crate::testing::Random;
+
+fn record(expiry: i64, hash: u64) -> Record {
+    Record::new(UnixMillis::new(expiry), KeyHash(hash))
+}
+
+fn check(index: &Expiries, model: &[Record]) {
+    let mut distinct = model.to_vec();
+    distinct.dedup();
+    assert!(index.iter().eq(distinct), "the same records in the same order");
+    assert_eq!(index.len(), model.len());
+    assert_eq!(index.chunk_bytes, index.chunks.values().map(bytes_of).sum::<usize>());
+    assert_eq!(index.sum_millis, model.iter().map(|record| u128::from(record.millis())).sum::<u128>());
+    let mut lowest_allowed = None;
+    for (key, chunk) in &index.chunks {
+        assert!(chunk.len() <= CHUNK_RECORDS && (*key == Record::MIN || !chunk.is_empty()));
+        assert!(chunk.first().is_none_or(|first| key <= first));
+        assert!(lowest_allowed < Some(*key));
+        lowest_allowed = chunk.last().copied().or(Some(*key));
+    }
+}
+
+#[test]
+fn a_record_keeps_expiry_path_and_tag() {
+    let record = record(0x1234_5678_9abc, 0xfedc_ba98_7654_3210);
+    assert_eq!((record.millis(), record.path(), record.tag()), (0x1234_5678_9abc, 0xfedc_ba98, 0x3210));
+    assert_eq!(super::Record::new(UnixMillis::new(-5), KeyHash(0)).millis(), 0);
+    assert_eq!(super::Record::new(UnixMillis::new(i64::MAX), KeyHash(0)).millis(), (1 << 48) - 1);
+    assert_eq!(size_of::<Record>(), 12);
+}
+
+#[test]
+fn it_stays_equal_to_a_sorted_vector() {
+    let mut random = Random::new(1);
+    let mut index = Expiries::default();
+    let mut model: Vec<Record> = Vec::new();
+    for round in 0..40_000u64 {
+        let grows = round % 10_000 < 7_000;
+        if random.below(10) < if grows { 8 } else { 2 } || model.is_empty() {
+            // Few distinct values: equal records are common.
+            let new = record(random.below(300) as i64 * (round as i64 % 3), random.below(20) << 32);
+            model.insert(model.partition_point(|other| *other <= new), new);
+            index.insert(new);
+        } else {
+            index.remove(model.remove(random.below(model.len() as u64) as usize));
+        }
+        if round % 997 == 0 {
+            check(&index, &model);
+        }
+    }
+    for record in std::mem::take(&mut model) {
+        index.remove(record);
+    }
+    check(&index, &model);
+}
+
+fn bytes_per_record(expiries: impl Iterator<Item = u64>) -> f64 {
+    let mut random = Random::new(2);
+    let mut index = Expiries::default();
+    for expiry in expiries {
+        index.insert(record(expiry as i64, random.below(1 << 31) << 32));
+    }
+    index.bytes_used() as f64 / index.len() as f64
+}
+
+#[test]
+fn a_record_costs_at_most_24_bytes_in_any_order() {
+    let count = 50_000;
+    let rising = bytes_per_record(0..count);
+    let falling = bytes_per_record((0..count).rev());
+    let mut random = Random::new(3);
+    let scattered = bytes_per_record((0..count).map(|_| random.below(1 << 30)));
+    let three_runs = bytes_per_record((0..count).map(|at| at + at % 3 * 10_000_000));
+    let orders = [("rising", rising), ("falling", falling), ("scattered", scattered), ("runs", three_runs)];
+    for (order, bytes) in orders {
+        assert!(bytes <= 24.0, "{order}: {bytes}");
+    }
+    assert!(rising < 14.0, "rising runs stay full: {rising}");
+}

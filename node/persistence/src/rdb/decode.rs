@@ -1,0 +1,383 @@
+//! One RDB into a keyspace: every version and encoding of the types we have; all else is refused by name and place.
+//!
+//! Everything here is hostile until proven otherwise: no number that the payload states is believed before the bytes
+//! are there, and nothing panics. It reads no clock and drops no expired key; it decides nothing about the stream.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use rejoin_keyspace::{HashLimits, Keyspace, StringForm};
+use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
+
+use super::encodings::listpack::Listpack;
+use super::encodings::ziplist::Ziplist;
+use super::encodings::zipmap::Zipmap;
+use super::encodings::{Element, Flaw};
+use super::format::{
+    CHECKSUM_SINCE, Dialect, MAGIC_BYTES, REDIS_VERSIONS, VALKEY_VERSIONS, aux, opcode, type_name, value_type,
+};
+use super::source::{Source, Text, damaged};
+use super::{RdbError, RdbSummary, StreamPosition};
+
+/// Bytes of the longest string whose OBJECT ENCODING is `embstr`.
+const EMBSTR_BYTES_MAX: usize = 44;
+
+/// Digits and sign of the longest 64-bit number.
+const INT_BYTES_MAX: usize = 20;
+
+pub(super) fn decode(
+    input: &mut dyn Read,
+    keyspace: &mut Keyspace,
+    limits: HashLimits,
+) -> Result<RdbSummary, RdbError> {
+    let mut source = Source::new(input);
+    let (dialect, version) = read_magic(&mut source)?;
+    let mut decoder = Decoder {
+        source,
+        keyspace,
+        limits,
+        dialect,
+        summary: RdbSummary { version, ..RdbSummary::default() },
+        selected: DbIndex::default(),
+        expiry: None,
+        stated: StatedPosition::default(),
+        name: Vec::new(),
+        field: Vec::new(),
+    };
+    while decoder.read_item()? {}
+    decoder.finish()
+}
+
+fn read_magic(source: &mut Source<'_>) -> Result<(Dialect, u32), RdbError> {
+    let magic: [u8; MAGIC_BYTES] = source.array()?;
+    let (dialect, digits, versions) = match (magic.strip_prefix(b"REDIS"), magic.strip_prefix(b"VALKEY")) {
+        (Some(digits), _) => (Dialect::Redis, digits, REDIS_VERSIONS),
+        (_, Some(digits)) => (Dialect::Valkey, digits, VALKEY_VERSIONS),
+        _ => return Err(damaged(0, format!("not an RDB: it begins with '{}'", magic.escape_ascii()))),
+    };
+    let digits_at = (MAGIC_BYTES - digits.len()) as u64;
+    let number = |sum: Option<u32>, digit: &u8| {
+        sum.filter(|_| digit.is_ascii_digit()).map(|sum| sum * 10 + u32::from(digit - b'0'))
+    };
+    let Some(version) = digits.iter().fold(Some(0), number) else {
+        return Err(damaged(digits_at, format!("no version: '{}'", digits.escape_ascii())));
+    };
+    if !versions.contains(&version) {
+        let what =
+            format!("version {version} ({dialect:?}); {} to {} are known", versions.start(), versions.end());
+        return Err(RdbError::Unsupported { at: digits_at, what });
+    }
+    Ok((dialect, version))
+}
+
+/// What AUX fields have said of the stream so far.
+#[derive(Default)]
+struct StatedPosition {
+    selected: Option<DbIndex>,
+    replid: Option<ReplicationId>,
+    offset: Option<Offset>,
+}
+
+struct Decoder<'a> {
+    source: Source<'a>,
+    keyspace: &'a mut Keyspace,
+    limits: HashLimits,
+    dialect: Dialect,
+    summary: RdbSummary,
+    /// The database that the keys go to; changes with SELECTDB.
+    selected: DbIndex,
+    /// The expiry of the key that follows; cleared by that key.
+    expiry: Option<UnixMillis>,
+    stated: StatedPosition,
+    /// The key or AUX name being read; kept for its allocation.
+    name: Vec<u8>,
+    /// The field being read; kept for its allocation.
+    field: Vec<u8>,
+}
+
+impl Decoder<'_> {
+    /// Reads an opcode or a key with its value; whether more follows.
+    fn read_item(&mut self) -> Result<bool, RdbError> {
+        let at = self.source.position();
+        let code = self.source.byte()?;
+        match code {
+            opcode::EOF => return Ok(false),
+            opcode::AUX => self.read_aux(at)?,
+            opcode::SELECT_DB => {
+                let number = self.source.length()?;
+                self.selected = self.existing_database(at, number)?;
+            }
+            // How large the tables will be is no news to a tree that splits.
+            opcode::RESIZE_DB => self.skip_lengths(2)?,
+            opcode::SLOT_INFO => self.skip_lengths(3)?,
+            opcode::EXPIRETIME_MS => {
+                let millis = i64::from_le_bytes(self.source.array()?);
+                // Redis' way to say that there is none.
+                self.expiry = (millis != -1).then_some(UnixMillis::new(millis));
+            }
+            opcode::EXPIRETIME => {
+                let seconds = i32::from_le_bytes(self.source.array()?);
+                self.expiry = Some(UnixMillis::new(i64::from(seconds) * 1000));
+            }
+            // Both are hints for eviction, which begins to learn anew after a load.
+            opcode::IDLE => self.skip_lengths(1)?,
+            opcode::FREQ => drop(self.source.byte()?),
+            opcode::FUNCTION2 => {
+                let library = self.source.string()?.into_bytes().into_owned();
+                self.summary.functions.push(library);
+            }
+            opcode::FUNCTION_PRE_GA => return Err(unsupported(at, "FUNCTION of a release candidate of 7.0")),
+            opcode::MODULE_AUX => {
+                let module = module_name(self.source.length()?);
+                return Err(unsupported(at, format!("data of the module type '{module}'")));
+            }
+            opcode::KEY_META_OR_SLOT_IMPORT => {
+                let what = match self.dialect {
+                    Dialect::Redis => "KEY_META (metadata of a key)",
+                    Dialect::Valkey => "SLOT_IMPORT (a slot migration under way)",
+                };
+                return Err(unsupported(at, what));
+            }
+            value_type::STRING => self.read_string()?,
+            value_type::HASH
+            | value_type::HASH_ZIPMAP
+            | value_type::HASH_ZIPLIST
+            | value_type::HASH_LISTPACK => {
+                self.read_hash(code)?;
+            }
+            other => return Err(self.refuse_type(at, other)),
+        }
+        Ok(true)
+    }
+
+    fn finish(mut self) -> Result<RdbSummary, RdbError> {
+        if self.summary.version >= CHECKSUM_SINCE {
+            let computed = self.source.checksum();
+            let stated = u64::from_le_bytes(self.source.array()?);
+            // Zero is written by servers whose checksums are switched off.
+            if stated != 0 && stated != computed {
+                return Err(RdbError::WrongChecksum { stated, computed });
+            }
+        }
+        self.summary.bytes = self.source.position();
+        if let StatedPosition { selected: Some(selected), replid: Some(replid), offset: Some(offset) } =
+            self.stated
+        {
+            self.summary.position = Some(StreamPosition { replid, offset, selected });
+        }
+        Ok(self.summary)
+    }
+
+    /// AUX fields are notes: unknown ones are passed over, and so is a position that does not make sense, but for a
+    /// database that does not exist: the stream would go on in it.
+    fn read_aux(&mut self, at: u64) -> Result<(), RdbError> {
+        self.name.clear();
+        self.name.extend_from_slice(&self.source.string()?.into_bytes());
+        let value = self.source.string()?.into_bytes();
+        match self.name.as_slice() {
+            aux::STREAM_DB => {
+                let number = number(&value);
+                self.stated.selected = number.map(|number| self.existing_database(at, number)).transpose()?;
+            }
+            aux::REPLICATION_ID => self.stated.replid = ReplicationId::parse(&value),
+            aux::REPLICATION_OFFSET => self.stated.offset = number(&value).map(Offset::new),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn existing_database(&self, at: u64, number: u64) -> Result<DbIndex, RdbError> {
+        let count = self.keyspace.database_count();
+        match u32::try_from(number) {
+            Ok(number) if number < count => Ok(DbIndex::new(number)),
+            _ => Err(damaged(at, format!("database {number}, but there are {count}"))),
+        }
+    }
+
+    fn skip_lengths(&mut self, count: usize) -> Result<(), RdbError> {
+        for _ in 0..count {
+            self.source.length()?;
+        }
+        Ok(())
+    }
+
+    fn read_name(&mut self) -> Result<(), RdbError> {
+        self.name.clear();
+        self.name.extend_from_slice(&self.source.string()?.into_bytes());
+        Ok(())
+    }
+
+    fn read_string(&mut self) -> Result<(), RdbError> {
+        let at = self.source.position();
+        self.read_name()?;
+        let text = self.source.string()?;
+        let key = self.keyspace.key(&self.name);
+        let database = self.keyspace.database_mut(self.selected);
+        let keys_before = database.len();
+        let expiry = self.expiry.take();
+        match text {
+            Text::Int(value) => database.put_int(key, value, expiry),
+            Text::Bytes(bytes) => match canonical_int(&bytes) {
+                Some(value) => database.put_int(key, value, expiry),
+                None if bytes.len() <= EMBSTR_BYTES_MAX => {
+                    database.put_string(key, &bytes, StringForm::Embstr, expiry);
+                }
+                None => database.put_string(key, &bytes, StringForm::Raw, expiry),
+            },
+        }
+        if database.len() == keys_before {
+            return Err(self.duplicate_key(at));
+        }
+        self.summary.keys += 1;
+        Ok(())
+    }
+
+    fn read_hash(&mut self, code: u8) -> Result<(), RdbError> {
+        let at = self.source.position();
+        self.read_name()?;
+        let key = self.keyspace.key(&self.name);
+        let database = self.keyspace.database_mut(self.selected);
+        if database.get(key).is_some() {
+            return Err(self.duplicate_key(at));
+        }
+        let expiry = self.expiry.take();
+        let Some(mut hash) = database.hash_mut(key, self.limits) else {
+            return Err(self.duplicate_key(at));
+        };
+        let put = &mut |field: &[u8], value: &[u8]| hash.set(field, value);
+        let fields_at = self.source.position();
+        let fields = match code {
+            value_type::HASH => read_plain_fields(&mut self.source, &mut self.field, put)?,
+            _ => {
+                let blob = self.source.string()?.into_bytes();
+                read_packed_fields(fields_at, code, &blob, put)?
+            }
+        };
+        drop(hash);
+        // Old Redis' let empty hashes slip into files; newer ones pass over them, as the guard just did.
+        if fields > 0 {
+            if expiry.is_some() {
+                database.set_expiry(key, expiry);
+            }
+            self.summary.keys += 1;
+        }
+        Ok(())
+    }
+
+    fn duplicate_key(&self, at: u64) -> RdbError {
+        damaged(at, format!("the key '{}' for the second time", self.name.escape_ascii()))
+    }
+
+    /// The error for a type that we do not have. The name of a module stands behind the key.
+    fn refuse_type(&mut self, at: u64, number: u8) -> RdbError {
+        let Some(name) = type_name(number, self.dialect) else {
+            return damaged(at, format!("no type or opcode has the number {number}"));
+        };
+        if number == value_type::MODULE_2
+            && self.read_name().is_ok()
+            && let Ok(id) = self.source.length()
+        {
+            return unsupported(
+                at,
+                format!("type {number}, a value of the module type '{}'", module_name(id)),
+            );
+        }
+        unsupported(at, format!("type {number}, {name}"))
+    }
+}
+
+/// Reads a count, fields and values; returns the count.
+fn read_plain_fields(
+    source: &mut Source<'_>,
+    field: &mut Vec<u8>,
+    put: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<u64, RdbError> {
+    let count = source.length()?;
+    for _ in 0..count {
+        let at = source.position();
+        field.clear();
+        field.extend_from_slice(&source.string()?.into_bytes());
+        let value = source.string()?.into_bytes();
+        if !put(field, &value) {
+            return Err(damaged(at, format!("the field '{}' for the second time", field.escape_ascii())));
+        }
+    }
+    Ok(count)
+}
+
+/// Reads the pairs of a packed hash whose string began at `at`; returns their count.
+fn read_packed_fields(
+    at: u64,
+    code: u8,
+    blob: &[u8],
+    put: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<u64, RdbError> {
+    let flawed = |kind: &'static str| move |flaw: Flaw| damaged(at, flaw.within(kind));
+    match code {
+        value_type::HASH_ZIPMAP => {
+            let kind = "a hash as zipmap";
+            put_pairs(at, kind, Zipmap::new(blob).map_err(flawed(kind))?, put)
+        }
+        value_type::HASH_ZIPLIST => {
+            let kind = "a hash as ziplist";
+            put_pairs(at, kind, Ziplist::new(blob).map_err(flawed(kind))?, put)
+        }
+        _ => {
+            let kind = "a hash as listpack";
+            put_pairs(at, kind, Listpack::new(blob).map_err(flawed(kind))?, put)
+        }
+    }
+}
+
+fn put_pairs<'a>(
+    at: u64,
+    kind: &'static str,
+    elements: impl Iterator<Item = Result<Element<'a>, Flaw>>,
+    put: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<u64, RdbError> {
+    let mut texts = elements.map(|element| element.map(Element::into_bytes));
+    let mut next = || -> Result<Option<Cow<'a, [u8]>>, RdbError> {
+        texts.next().transpose().map_err(|flaw| damaged(at, flaw.within(kind)))
+    };
+    let mut count = 0;
+    while let Some(field) = next()? {
+        let Some(value) = next()? else {
+            return Err(damaged(at, format!("{kind}: a field without a value")));
+        };
+        if !put(&field, &value) {
+            let what = format!("{kind}: the field '{}' for the second time", field.escape_ascii());
+            return Err(damaged(at, what));
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The number that `bytes` are the only decimal form of. Redis holds such strings as numbers.
+fn canonical_int(bytes: &[u8]) -> Option<i64> {
+    if bytes.is_empty() || bytes.len() > INT_BYTES_MAX {
+        return None;
+    }
+    let digits = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let is_canonical = match digits {
+        [b'0'] => bytes.len() == 1,
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if is_canonical { std::str::from_utf8(bytes).ok()?.parse().ok() } else { None }
+}
+
+/// An unsigned number in an AUX field.
+fn number(bytes: &[u8]) -> Option<u64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// A module type's name, nine characters of six bits above ten bits of version.
+fn module_name(id: u64) -> String {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    (0..9).rev().map(|place| char::from(CHARACTERS[(id >> (10 + 6 * place) & 63) as usize])).collect()
+}
+
+fn unsupported(at: u64, what: impl Into<String>) -> RdbError {
+    RdbError::Unsupported { at, what: what.into() }
+}

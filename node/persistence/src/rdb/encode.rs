@@ -1,0 +1,114 @@
+//! A snapshot as one RDB, in plain encodings and the lowest version that the data needs: what we emit, any Redis can
+//! read. Runs on a thread of its own; drops the snapshot behind itself, so that memory which only the snapshot held
+//! is given back as it goes.
+
+use std::io::Write;
+
+use rejoin_keyspace::{DatabaseSnapshot, Entry, Snapshot, Value};
+use rejoin_protocol::{DbIndex, UnixMillis};
+
+use super::format::{VERSION_PLAIN, VERSION_PSYNC2, aux, opcode, value_type};
+use super::sink::Sink;
+use super::{RdbError, RdbTarget, StreamPosition};
+
+/// The Redis whose behaviour we announce in the payload.
+const REDIS_VERSION: &[u8] = b"7.2.4";
+
+pub(super) fn encode(
+    snapshot: Snapshot,
+    position: Option<StreamPosition>,
+    target: RdbTarget,
+    out: &mut dyn Write,
+) -> Result<u64, RdbError> {
+    let mut sink = Sink::new(out, target.psync2);
+    let version = if target.psync2 { VERSION_PSYNC2 } else { VERSION_PLAIN };
+    sink.bytes(format!("REDIS{version:04}").as_bytes());
+    if target.psync2 {
+        write_aux_fields(&mut sink, position)?;
+    }
+    for (index, database) in snapshot.into_databases() {
+        write_database(&mut sink, index, database, target)?;
+    }
+    sink.bytes(&[opcode::EOF]);
+    sink.finish()
+}
+
+/// Redis' `ctime` and `used-mem` are left out: nobody needs them to load, and this crate reads no clock.
+fn write_aux_fields(sink: &mut Sink<'_>, position: Option<StreamPosition>) -> Result<(), RdbError> {
+    write_aux(sink, aux::REDIS_VERSION, |sink| sink.string(REDIS_VERSION))?;
+    write_aux(sink, aux::REDIS_BITS, |sink| sink.integer(64))?;
+    if let Some(position) = position {
+        write_aux(sink, aux::STREAM_DB, |sink| sink.integer(position.selected.get().into()))?;
+        write_aux(sink, aux::REPLICATION_ID, |sink| sink.string(position.replid.as_str().as_bytes()))?;
+        let offset = position.offset.get();
+        write_aux(sink, aux::REPLICATION_OFFSET, |sink| {
+            sink.string(itoa::Buffer::new().format(offset).as_bytes())
+        })?;
+    }
+    Ok(())
+}
+
+fn write_aux(
+    sink: &mut Sink<'_>,
+    name: &[u8],
+    value: impl FnOnce(&mut Sink<'_>) -> Result<(), RdbError>,
+) -> Result<(), RdbError> {
+    sink.bytes(&[opcode::AUX]);
+    sink.string(name)?;
+    value(sink)
+}
+
+fn write_database(
+    sink: &mut Sink<'_>,
+    index: DbIndex,
+    database: DatabaseSnapshot,
+    target: RdbTarget,
+) -> Result<(), RdbError> {
+    sink.bytes(&[opcode::SELECT_DB]);
+    sink.length(index.get().into())?;
+    if target.psync2 {
+        sink.bytes(&[opcode::RESIZE_DB]);
+        sink.length(database.len() as u64)?;
+        sink.length(database.volatile_len() as u64)?;
+    }
+    database.drain(&mut |entry| write_entry(sink, entry))
+}
+
+fn write_entry(sink: &mut Sink<'_>, entry: &Entry) -> Result<(), RdbError> {
+    if let Some(expiry) = entry.expiry() {
+        sink.bytes(&[opcode::EXPIRETIME_MS]);
+        sink.bytes(&expiry_on_the_wire(expiry).to_le_bytes());
+    }
+    match entry.value() {
+        Value::Int(value) => {
+            sink.bytes(&[value_type::STRING]);
+            sink.string(entry.key())?;
+            sink.integer(value)
+        }
+        Value::Str(bytes, _) => {
+            sink.bytes(&[value_type::STRING]);
+            sink.string(entry.key())?;
+            sink.string(bytes)
+        }
+        Value::Hash(hash) => {
+            sink.bytes(&[value_type::HASH]);
+            sink.string(entry.key())?;
+            // A count of 0 would make Redis drop the key or refuse the file; the keyspace keeps no empty hash.
+            assert!(!hash.is_empty(), "a hash in a database has fields");
+            sink.length(hash.len() as u64)?;
+            for (field, value) in hash.iter() {
+                sink.string(field)?;
+                sink.string(value)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// -1 means "no expiry" to Redis; the millisecond before it is as long past.
+fn expiry_on_the_wire(expiry: UnixMillis) -> i64 {
+    match expiry.get() {
+        -1 => -2,
+        millis => millis,
+    }
+}

@@ -1,0 +1,421 @@
+//! The RDB codec against a real redis-server: it loads what we write, and we load what it writes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rejoin_keyspace::{HashLimits, HashSeed, Keyspace, KeyspaceOptions, StringForm, Value};
+use rejoin_persistence::rdb::{RdbTarget, StreamPosition, decode, encode};
+use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
+use tempfile::TempDir;
+
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Half a century ahead: does not expire under the test.
+const LATER: i64 = 3_500_000_000_000;
+
+/// A program of the redis package, or a word on where to get it.
+fn spawn(program: &str, arguments: &[&str], log: &Path) -> Child {
+    let log = File::create(log).unwrap();
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {program} ({error}): run .ci/install-test-servers first"))
+}
+
+/// A redis-server in a directory of its own; killed when dropped.
+struct Server {
+    process: Child,
+    connection: BufReader<TcpStream>,
+    directory: TempDir,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Reply {
+    Line(String),
+    Error(String),
+    Int(i64),
+    Bulk(Option<Vec<u8>>),
+    Array(Vec<Reply>),
+}
+
+impl Reply {
+    fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Reply::Bulk(Some(bytes)) => bytes,
+            Reply::Line(line) => line.into_bytes(),
+            other => panic!("{other:?} instead of bytes"),
+        }
+    }
+}
+
+impl Server {
+    /// The redis-server on PATH, started on the `dump.rdb` given, if any.
+    fn start(dump: Option<&[u8]>, settings: &[&str]) -> Self {
+        Self::start_program("redis-server", dump, &[settings, &["--enable-debug-command", "yes"]].concat())
+    }
+
+    fn start_program(program: &str, dump: Option<&[u8]>, settings: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        if let Some(dump) = dump {
+            fs::write(directory.path().join("dump.rdb"), dump).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (port_text, path) = (port.to_string(), directory.path().to_str().unwrap());
+        let fixed = ["--port", &port_text, "--dir", path, "--save", "", "--bind", "127.0.0.1"];
+        let log = directory.path().join("server.log");
+        let mut process = spawn(program, &[&fixed, settings].concat(), &log);
+        let begun = Instant::now();
+        let connection = loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                break stream;
+            }
+            let has_ended = process.try_wait().unwrap().is_some();
+            if has_ended || begun.elapsed() > START_TIMEOUT {
+                let _ = process.kill();
+                panic!("{program} did not start:\n{}", fs::read_to_string(&log).unwrap());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        connection.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+        let mut server = Self { process, connection: BufReader::new(connection), directory };
+        while matches!(server.try_command(&[b"PING"]), Reply::Error(error) if error.starts_with("LOADING")) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    fn command(&mut self, words: &[&str]) -> Reply {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        self.command_bytes(&words)
+    }
+
+    fn command_bytes(&mut self, words: &[&[u8]]) -> Reply {
+        match self.try_command(words) {
+            Reply::Error(error) => panic!("{}: {error}", words[0].escape_ascii()),
+            reply => reply,
+        }
+    }
+
+    fn try_command(&mut self, words: &[&[u8]]) -> Reply {
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        self.connection.get_mut().write_all(&request).unwrap();
+        self.read_reply()
+    }
+
+    fn read_line(&mut self) -> String {
+        let mut line = String::new();
+        self.connection.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn read_reply(&mut self) -> Reply {
+        let line = self.read_line();
+        let (kind, rest) = line.split_at(1);
+        match kind {
+            "+" => Reply::Line(rest.to_owned()),
+            "-" => Reply::Error(rest.to_owned()),
+            ":" => Reply::Int(rest.parse().unwrap()),
+            "$" if rest == "-1" => Reply::Bulk(None),
+            "$" => {
+                let mut bytes = self.read_exactly(rest.parse::<usize>().unwrap() + 2);
+                bytes.truncate(bytes.len() - 2);
+                Reply::Bulk(Some(bytes))
+            }
+            "*" => Reply::Array((0..rest.parse::<usize>().unwrap()).map(|_| self.read_reply()).collect()),
+            _ => panic!("not a reply: {line}"),
+        }
+    }
+
+    fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.connection.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn digest(&mut self) -> Vec<u8> {
+        self.command(&["DEBUG", "DIGEST"]).into_bytes()
+    }
+
+    /// Everything it holds, key by key.
+    fn contents(&mut self) -> Contents {
+        let mut all = Contents::new();
+        for number in 0..16_u32 {
+            self.command(&["SELECT", &number.to_string()]);
+            let Reply::Array(keys) = self.command(&["KEYS", "*"]) else { panic!("KEYS gives an array") };
+            for key in keys.into_iter().map(Reply::into_bytes) {
+                let held = match self.command_bytes(&[b"TYPE", &key]).into_bytes().as_slice() {
+                    b"string" => Held::Str(self.command_bytes(&[b"GET", &key]).into_bytes()),
+                    b"hash" => {
+                        let Reply::Array(all) = self.command_bytes(&[b"HGETALL", &key]) else { panic!() };
+                        let mut all = all.into_iter().map(Reply::into_bytes);
+                        Held::Hash(std::iter::from_fn(|| Some((all.next()?, all.next()?))).collect())
+                    }
+                    other => panic!("a key of type {}", other.escape_ascii()),
+                };
+                let Reply::Int(expiry) = self.command_bytes(&[b"PEXPIRETIME", &key]) else { panic!() };
+                all.insert((number, key), ((expiry != -1).then_some(expiry), held));
+            }
+        }
+        all
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.directory.path().join("server.log"));
+            eprintln!("the server said:\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Held {
+    Str(Vec<u8>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
+
+fn empty_keyspace() -> Keyspace {
+    Keyspace::new(KeyspaceOptions { databases: 16, seed: HashSeed::new([9; 16]) })
+}
+
+fn contents(keyspace: &Keyspace) -> Contents {
+    let mut all = Contents::new();
+    for number in 0..keyspace.database_count() {
+        for entry in keyspace.database(DbIndex::new(number)).iter() {
+            let held = match entry.value() {
+                Value::Int(value) => Held::Str(value.to_string().into_bytes()),
+                Value::Str(bytes, _) => Held::Str(bytes.to_vec()),
+                Value::Hash(hash) => Held::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()),
+            };
+            all.insert((number, entry.key().to_vec()), (entry.expiry().map(UnixMillis::get), held));
+        }
+    }
+    all
+}
+
+fn assert_same(ours: &Contents, theirs: &Contents) {
+    for (key, held) in theirs {
+        assert_eq!(ours.get(key), Some(held), "database {}, key '{}'", key.0, key.1.escape_ascii());
+    }
+    assert_eq!(ours.len(), theirs.len());
+}
+
+/// Some of everything we can write.
+fn a_keyspace() -> Keyspace {
+    let mut keyspace = empty_keyspace();
+    let strings: [(u32, &[u8], &[u8]); 6] = [
+        (0, b"plain", b"value"),
+        (0, b"binary\0\r\n", b"\0\xff\r\n"),
+        (0, b"", b""),
+        (1, b"almost a number", b"007"),
+        (15, b"last database", &[b'z'; 70_000]),
+        (3, b"45 bytes", &[b'x'; 45]),
+    ];
+    for (number, (database, key, value)) in strings.into_iter().enumerate() {
+        let key = keyspace.key(key);
+        let form = if value.len() <= 44 { StringForm::Embstr } else { StringForm::Raw };
+        let expiry = (number % 2 == 0).then_some(UnixMillis::new(LATER + number as i64));
+        keyspace.database_mut(DbIndex::new(database)).put_string(key, value, form, expiry);
+    }
+    for value in [0, -1, 127, 128, -129, 32_768, -32_769, 1 << 31, -(1 << 31) - 1, i64::MAX, i64::MIN] {
+        let name = format!("int{value}");
+        let key = keyspace.key(name.as_bytes());
+        keyspace.database_mut(DbIndex::new(0)).put_int(key, value, None);
+    }
+    for (name, fields) in [("one field", 1), ("packed", 100), ("large", 1000)] {
+        let key = keyspace.key(name.as_bytes());
+        let database = keyspace.database_mut(DbIndex::new(2));
+        let mut hash = database.hash_mut(key, HashLimits::default()).unwrap();
+        for field in 0..fields {
+            hash.set(format!("field:{field}").as_bytes(), &vec![b'v'; field % 90]);
+        }
+        drop(hash);
+        database.set_expiry(key, Some(UnixMillis::new(LATER)));
+    }
+    for number in 0..2000 {
+        let name = format!("key:{number}");
+        let key = keyspace.key(name.as_bytes());
+        let value = format!("value {number}");
+        keyspace.database_mut(DbIndex::new(4)).put_string(key, value.as_bytes(), StringForm::Embstr, None);
+    }
+    keyspace
+}
+
+fn encoded(keyspace: &mut Keyspace, position: Option<StreamPosition>, psync2: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(keyspace.snapshot(), position, RdbTarget { psync2 }, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn redis_loads_what_we_write() {
+    let mut keyspace = a_keyspace();
+    let ours = contents(&keyspace);
+    for psync2 in [true, false] {
+        let mut server = Server::start(Some(&encoded(&mut keyspace, None, psync2)), &[]);
+        assert_same(&ours, &server.contents());
+        server.command(&["SELECT", "0"]);
+        assert_eq!(server.command(&["OBJECT", "ENCODING", "int127"]).into_bytes(), b"int");
+    }
+}
+
+#[test]
+fn redis_check_rdb_finds_no_fault() {
+    for psync2 in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, log) = (directory.path().join("dump.rdb"), directory.path().join("check.log"));
+        fs::write(&file, encoded(&mut a_keyspace(), None, psync2)).unwrap();
+        let status = spawn("redis-check-rdb", &[file.to_str().unwrap()], &log).wait().unwrap();
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(status.success() && said.contains("RDB looks OK"), "{said}");
+    }
+}
+
+#[test]
+fn redis_takes_up_the_position_that_we_write() {
+    let replid = ReplicationId::from_random([0xcd; 20]);
+    let position = StreamPosition { replid, offset: Offset::new(123_456), selected: DbIndex::new(4) };
+    let mut server = Server::start(Some(&encoded(&mut a_keyspace(), Some(position), true)), &[]);
+    let info = String::from_utf8(server.command(&["INFO", "replication"]).into_bytes()).unwrap();
+    assert!(info.contains(&format!("master_replid2:{replid}\r\n")), "{info}");
+    assert!(info.contains("second_repl_offset:123457\r\n"), "{info}");
+}
+
+/// Fills a server with some of everything we can read.
+fn fill(server: &mut Server) {
+    for number in 0..500 {
+        server.command(&["SET", &format!("key:{number}"), &"compressible ".repeat(number % 40)]);
+        server.command(&["HSET", "large", &format!("field:{number}"), &(number * 7919).to_string()]);
+    }
+    for value in ["0", "-1", "127", "-32769", "2147483648", "9223372036854775807", "-0", "1.5", ""] {
+        server.command(&["SET", &format!("text:{value}"), value, "PXAT", &LATER.to_string()]);
+        server.command(&["HSET", "small", &format!("field:{value}"), value]);
+    }
+    let numbers =
+        ["8191", "-4096", "32767", "-32768", "8388607", "-8388608", "2147483647", "9223372036854775807"];
+    for number in numbers {
+        server.command(&["HSET", "packed numbers", number, number]);
+    }
+    for length in [0, 1, 62, 63, 64, 65, 300, 5000] {
+        server.command(&["HSET", &format!("hash of {length}"), "field", &"x".repeat(length)]);
+    }
+    server.command(&["EXPIRE", "small", "100000"]);
+    server.command(&["SELECT", "9"]);
+    server.command_bytes(&[b"SET", b"binary\0\xff", b"\0\xff\r\n"]);
+    server.command(&["SET", "long", &"0123456789abcdef".repeat(40_000)]);
+}
+
+#[test]
+fn we_load_what_redis_writes_and_redis_finds_it_unchanged() {
+    // Packed as far as Redis packs; packed with 12-bit and 32-bit lengths; nothing packed and nothing compressed.
+    let settings: [&[&str]; 3] = [
+        &[],
+        &["--hash-max-listpack-entries", "1000", "--hash-max-listpack-value", "6000"],
+        &["--hash-max-listpack-entries", "0", "--rdbcompression", "no", "--rdbchecksum", "no"],
+    ];
+    for settings in settings {
+        let mut first = Server::start(None, settings);
+        fill(&mut first);
+        first.command(&["SAVE"]);
+        let mut file = File::open(first.directory.path().join("dump.rdb")).unwrap();
+        let mut keyspace = empty_keyspace();
+        let summary = decode(&mut file, &mut keyspace).unwrap();
+        let theirs = first.contents();
+        assert_eq!((summary.version, summary.keys), (10, theirs.len() as u64));
+        assert_eq!(summary.bytes, file.metadata().unwrap().len());
+        assert_same(&contents(&keyspace), &theirs);
+        let mut second = Server::start(Some(&encoded(&mut keyspace, None, true)), &[]);
+        assert_eq!(second.digest(), first.digest());
+    }
+}
+
+#[test]
+fn older_and_newer_servers_find_their_data_unchanged() {
+    let enabled = ["--enable-debug-command", "yes"];
+    // 6.2 packs hashes as ziplists; in 9.1 the magic is Valkey's own.
+    let servers: [(&str, u32, &[&str]); 3] = [
+        ("redis-server-6.2", 9, &[]),
+        ("redis-server-8.2", 12, &enabled),
+        ("valkey-server-9.1", 80, &enabled),
+    ];
+    for (program, version, settings) in servers {
+        let program = format!("{}/../../target/test-servers/{program}", env!("CARGO_MANIFEST_DIR"));
+        let mut first = Server::start_program(&program, None, settings);
+        fill(&mut first);
+        first.command(&["SAVE"]);
+        let mut file = File::open(first.directory.path().join("dump.rdb")).unwrap();
+        let mut keyspace = empty_keyspace();
+        assert_eq!(decode(&mut file, &mut keyspace).unwrap().version, version);
+        for psync2 in [true, false] {
+            let ours = encoded(&mut keyspace, None, psync2);
+            let mut second = Server::start_program(&program, Some(&ours), settings);
+            assert_eq!(second.digest(), first.digest(), "{program}");
+        }
+    }
+}
+
+#[test]
+fn a_full_sync_states_where_the_stream_stands() {
+    let mut master = Server::start(None, &["--repl-diskless-sync", "no"]);
+    fill(&mut master);
+    let digest = master.digest();
+    master.command(&["REPLCONF", "capa", "psync2"]);
+    let Reply::Line(answer) = master.command(&["PSYNC", "?", "-1"]) else { panic!("no answer to PSYNC") };
+    let words: Vec<&str> = answer.split(' ').collect();
+    let ["FULLRESYNC", replid, offset] = words[..] else { panic!("{answer}") };
+    let header = loop {
+        // Bare newlines keep the link alive until the snapshot is there.
+        let line = master.read_line();
+        if !line.is_empty() {
+            break line;
+        }
+    };
+    let length = header.strip_prefix('$').unwrap().parse().unwrap();
+    let payload = master.read_exactly(length);
+    let mut keyspace = empty_keyspace();
+    let summary = decode(&mut payload.as_slice(), &mut keyspace).unwrap();
+    let position = summary.position.unwrap();
+    assert_eq!(position.replid.as_str(), replid);
+    assert_eq!(position.offset.get().to_string(), offset);
+    let mut second = Server::start(Some(&encoded(&mut keyspace, None, true)), &[]);
+    assert_eq!(second.digest(), digest);
+}
+
+#[test]
+fn what_redis_has_and_we_do_not_is_refused_by_name() {
+    for (command, what) in [
+        (["RPUSH", "k", "a"].as_slice(), "type 18, list as quicklist"),
+        (&["SADD", "k", "a"], "type 2, set"),
+        (&["SADD", "k", "1"], "type 11, set as intset"),
+        (&["ZADD", "k", "1", "a"], "type 17, sorted set as listpack"),
+        (&["XADD", "k", "*", "a", "b"], "type 19, stream (second form)"),
+    ] {
+        let mut server = Server::start(None, &[]);
+        server.command(command);
+        server.command(&["SAVE"]);
+        let mut file = File::open(server.directory.path().join("dump.rdb")).unwrap();
+        let error = decode(&mut file, &mut empty_keyspace()).unwrap_err().to_string();
+        assert!(error.ends_with(what) && error.starts_with("unsupported in RDB at byte "), "{error}");
+    }
+}

@@ -1,1 +1,0 @@
-//! What masters and replicas say on a TCP link: the PSYNC grammar.

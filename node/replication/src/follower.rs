@@ -1,0 +1,234 @@
+//! Our side of a link to a master once the stream flows: acknowledgements and the link's timeout.
+//!
+//! It sees no stream byte: the caller, who reads and applies, tells it of input, of borders reached and of GETACK.
+
+use std::time::Duration;
+
+use rejoin_protocol::Offset;
+use rejoin_protocol::psync::handshake::write_ack;
+use thiserror::Error;
+
+/// How often, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerSettings {
+    /// `repl-timeout`: silence for so long ends the link.
+    pub repl_timeout: Duration,
+    /// How often to acknowledge.
+    pub ack_period: Duration,
+}
+
+impl Default for FollowerSettings {
+    fn default() -> Self {
+        Self { repl_timeout: Duration::from_secs(60), ack_period: Duration::from_secs(1) }
+    }
+}
+
+/// How the acknowledgements begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstAck {
+    /// At once: after `$EOF:` the master waits for it before it sends the stream.
+    AtOnce,
+    /// With the first period.
+    Periodic,
+    /// Never: a master that knows only SYNC would answer each with an error.
+    Never,
+}
+
+/// Bytes of acknowledgements that wait for the driver, roughly, at most.
+const UNSENT_BYTES_MAX: usize = 1024;
+
+/// Why the link is to be closed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FollowerError {
+    /// Nothing came for too long.
+    #[error("master timed out: nothing for {silent_for:?}")]
+    TimedOut {
+        /// How long nothing came.
+        silent_for: Duration,
+    },
+}
+
+/// Acknowledges what was applied, and watches the link.
+///
+/// * Getters: [`offset_applied`](Self::offset_applied), [`last_io`](Self::last_io).
+/// * `handle_*`: [`handle_io`](Self::handle_io), [`handle_applied`](Self::handle_applied), ...
+/// * Commands: none.
+/// * `poll_*`: [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout).
+#[derive(Debug)]
+pub struct Follower {
+    settings: FollowerSettings,
+    /// Rises with [`handle_applied`](Self::handle_applied).
+    applied: Offset,
+    /// Rises with [`handle_durable`](Self::handle_durable), once it was called.
+    durable: Option<Offset>,
+    /// Set at each input.
+    last_io: Duration,
+    /// When the next periodic acknowledgement is due; `None`: never.
+    next_ack: Option<Duration>,
+    /// What waits to be sent.
+    out: Vec<u8>,
+}
+
+impl Follower {
+    /// The stream begins after `applied`.
+    #[must_use]
+    pub fn new(now: Duration, settings: FollowerSettings, applied: Offset, first: FirstAck) -> Self {
+        let next_ack = (first != FirstAck::Never).then(|| now + settings.ack_period);
+        let mut follower = Self { settings, applied, durable: None, last_io: now, next_ack, out: Vec::new() };
+        if first == FirstAck::AtOnce {
+            follower.acknowledge(applied);
+        }
+        follower
+    }
+
+    /// The last byte that counts as applied.
+    #[must_use]
+    pub fn offset_applied(&self) -> Offset {
+        self.applied
+    }
+
+    /// When something last came.
+    #[must_use]
+    pub fn last_io(&self) -> Duration {
+        self.last_io
+    }
+
+    /// Bytes came from the master.
+    pub fn handle_io(&mut self, now: Duration) {
+        self.last_io = now;
+    }
+
+    /// Everything up to the border `offset` is applied. Never goes back.
+    pub fn handle_applied(&mut self, offset: Offset) {
+        self.applied = self.applied.max(offset);
+    }
+
+    /// Everything up to `offset` is on disk: acknowledgements carry it as FACK from now on.
+    pub fn handle_durable(&mut self, offset: Offset) {
+        self.durable = self.durable.max(Some(offset));
+    }
+
+    /// The stream held `REPLCONF GETACK`; `offset_before` is the last byte before that command, which is what the
+    /// answer says.
+    pub fn handle_getack(&mut self, offset_before: Offset) {
+        self.acknowledge(offset_before);
+    }
+
+    /// Time has passed: an acknowledgement, or the end.
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), FollowerError> {
+        let silent_for = now.saturating_sub(self.last_io);
+        if silent_for >= self.settings.repl_timeout {
+            return Err(FollowerError::TimedOut { silent_for });
+        }
+        if self.next_ack.is_some_and(|due| now >= due) {
+            self.acknowledge(self.applied);
+            self.next_ack = Some(now + self.settings.ack_period);
+        }
+        Ok(())
+    }
+
+    /// Bytes for the master.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        (!self.out.is_empty()).then(|| std::mem::take(&mut self.out))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        let end = self.last_io + self.settings.repl_timeout;
+        Some(self.next_ack.map_or(end, |due| due.min(end)))
+    }
+
+    /// Says `offset`. A master that does not read gets no more than [`UNSENT_BYTES_MAX`] queued up: later
+    /// acknowledgements say all that the ones left out would have said.
+    fn acknowledge(&mut self, offset: Offset) {
+        if self.out.len() < UNSENT_BYTES_MAX {
+            write_ack(&mut self.out, offset, self.durable);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn follower(first: FirstAck) -> Follower {
+        Follower::new(Duration::ZERO, FollowerSettings::default(), Offset::new(1000), first)
+    }
+
+    fn said(follower: &mut Follower) -> String {
+        String::from_utf8(follower.poll_transmit().unwrap_or_default()).unwrap()
+    }
+
+    fn ack(offset: &str) -> String {
+        format!("*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n${}\r\n{offset}\r\n", offset.len())
+    }
+
+    #[test]
+    fn acknowledges_each_second_what_is_applied() {
+        let mut follower = follower(FirstAck::Periodic);
+        assert_eq!(said(&mut follower), "");
+        assert_eq!(follower.poll_timeout(), Some(SECOND));
+        follower.handle_applied(Offset::new(1031));
+        follower.handle_applied(Offset::new(1020));
+        follower.handle_timeout(SECOND).unwrap();
+        assert_eq!(said(&mut follower), ack("1031"));
+        follower.handle_timeout(SECOND).unwrap();
+        assert_eq!(said(&mut follower), "", "once a period");
+        assert_eq!(follower.poll_timeout(), Some(2 * SECOND));
+    }
+
+    #[test]
+    fn acknowledges_at_once_where_the_master_waits_for_it() {
+        assert_eq!(said(&mut follower(FirstAck::AtOnce)), ack("1000"));
+    }
+
+    #[test]
+    fn getack_is_answered_with_the_offset_before_it() {
+        let mut follower = follower(FirstAck::Periodic);
+        // 64 bytes of writes, then 37 of GETACK: as seen on redis-server 7.0.15, 1064 now and 1101 a second later.
+        follower.handle_getack(Offset::new(1064));
+        assert_eq!(said(&mut follower), ack("1064"));
+        follower.handle_applied(Offset::new(1101));
+        follower.handle_timeout(SECOND).unwrap();
+        assert_eq!(said(&mut follower), ack("1101"));
+    }
+
+    #[test]
+    fn says_what_is_durable_once_told() {
+        let mut follower = follower(FirstAck::Periodic);
+        follower.handle_durable(Offset::new(990));
+        follower.handle_timeout(SECOND).unwrap();
+        assert!(said(&mut follower).ends_with("$4\r\n1000\r\n$4\r\nFACK\r\n$3\r\n990\r\n"));
+    }
+
+    #[test]
+    fn never_says_a_word_to_a_master_without_psync() {
+        let mut follower = follower(FirstAck::Never);
+        assert_eq!(follower.poll_timeout(), Some(60 * SECOND));
+        follower.handle_timeout(30 * SECOND).unwrap();
+        assert_eq!(said(&mut follower), "");
+    }
+
+    #[test]
+    fn silence_ends_the_link_and_input_prolongs_it() {
+        let mut follower = follower(FirstAck::Never);
+        follower.handle_io(50 * SECOND);
+        assert_eq!(follower.last_io(), 50 * SECOND);
+        follower.handle_timeout(109 * SECOND).unwrap();
+        let error = follower.handle_timeout(110 * SECOND).unwrap_err();
+        assert_eq!(error.to_string(), "master timed out: nothing for 60s");
+    }
+
+    #[test]
+    fn a_run_of_getacks_that_no_one_drains_is_bounded() {
+        let mut follower = follower(FirstAck::AtOnce);
+        for offset in 0..100_000 {
+            follower.handle_getack(Offset::new(offset));
+        }
+        assert!(said(&mut follower).len() < 2 * UNSENT_BYTES_MAX);
+    }
+}
