@@ -55,7 +55,10 @@ fn one_role(master: &Server, replica: &Server) -> Result<()> {
     let proxy = Proxy::start(master.port())?;
     replication::follow(replica, proxy.port())?;
     let offset = wait_for_equal_offsets(master, replica)?;
-    say(format_args!("  REPLICAOF: the replica is in sync at offset {offset}; {} KB came over", proxy_kb(&proxy)));
+    say(format_args!(
+        "  REPLICAOF: the replica is in sync at offset {offset}; {} KB came over",
+        proxy_kb(&proxy)
+    ));
 
     benchmark(master, REQUESTS_LINKED)?;
     say(format_args!("  redis-benchmark: {REQUESTS_LINKED} requests each of SET, INCR and HSET"));

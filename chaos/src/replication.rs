@@ -103,7 +103,8 @@ pub fn digest(client: &mut Client) -> Result<String> {
 /// Waits for equal offsets, then insists on equal replids and digests. Returns offset and digest, for a report.
 pub fn ensure_same_data(master: &Server, replica: &Server) -> Result<(u64, String)> {
     let offset = wait_for_equal_offsets(master, replica)?;
-    let replid = |server| -> Result<Option<String>> { Ok(info(server, "replication")?.remove("master_replid")) };
+    let replid =
+        |server| -> Result<Option<String>> { Ok(info(server, "replication")?.remove("master_replid")) };
     let (of_master, of_replica) = (replid(master)?, replid(replica)?);
     ensure!(of_master == of_replica, "replids differ: {of_master:?} and {of_replica:?}");
     let own = digest(&mut master.client()?)?;

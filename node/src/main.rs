@@ -101,7 +101,8 @@ fn install_log(settings: &Settings) -> Result<LogControls, String> {
         "" => LogOutput::Stdout,
         file => LogOutput::File(Path::new(&settings.dir).join(file)),
     };
-    telemetry::install(&settings.loglevel, output).map_err(|error| format!("Can't open the log file: {error}"))
+    telemetry::install(&settings.loglevel, output)
+        .map_err(|error| format!("Can't open the log file: {error}"))
 }
 
 fn announce(loaded: &Loaded) {
@@ -110,7 +111,9 @@ fn announce(loaded: &Loaded) {
     info!("Rejoin version={}, bits={}, pid={pid}, just started", env!("CARGO_PKG_VERSION"), usize::BITS);
     match &loaded.config_file {
         Some(path) => info!("Configuration loaded from {}", path.display()),
-        None => info!("Configuration loaded; no file was named, so what the command line leaves open has its default"),
+        None => info!(
+            "Configuration loaded; no file was named, so what the command line leaves open has its default"
+        ),
     }
     for note in &loaded.notes {
         warn!("{note}");

@@ -33,7 +33,10 @@ pub(crate) fn listen(asked: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("signals".into()).spawn(listener).map(drop)
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever signals twice does not want to wait for an orderly end")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever signals twice does not want to wait for an orderly end"
+)]
 fn exit_at_once() -> ! {
     std::process::exit(1)
 }

@@ -117,7 +117,10 @@ impl LogControls {
     }
 
     /// Follows a change of `loglevel`. What is not a level's name counts as `notice`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "CONFIG SET loglevel is not reported to the program yet"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "CONFIG SET loglevel is not reported to the program yet")
+    )]
     pub(crate) fn set_level(&self, loglevel: &str) {
         self.shared.level.store(level_index(loglevel), Relaxed);
         // Call sites remember whether anyone listens.
@@ -358,7 +361,8 @@ mod tests {
 
     #[test]
     fn what_a_peer_sent_stays_on_its_line() {
-        let lines = lines_of("notice", |_, _| info!(reply = "-ERR\r\n4711:M forged", "master said {}", "a\nb"));
+        let lines =
+            lines_of("notice", |_, _| info!(reply = "-ERR\r\n4711:M forged", "master said {}", "a\nb"));
         assert_eq!(lines.len(), 1);
         assert_eq!(said(&lines[0]), r"* master said a\nb reply=-ERR\r\n4711:M forged");
     }

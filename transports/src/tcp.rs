@@ -114,9 +114,13 @@ impl Listener for TcpLinkListener {
 }
 
 /// A listening socket, non-blocking, that other processes' leftovers (TIME_WAIT) do not hinder. `*` listens on every
-/// IPv4 address. `host` may be a name; the first address that it has is used.
+/// IPv4 address, `::*` on every IPv6 address. `host` may be a name; the first address that it has is used.
 pub fn listen(at: &Endpoint, backlog: i32) -> io::Result<std::net::TcpListener> {
-    let host = if at.host == "*" { "0.0.0.0" } else { at.host.as_str() };
+    let host = match at.host.as_str() {
+        "*" => "0.0.0.0",
+        "::*" => "::",
+        host => host,
+    };
     let address = (host, at.port)
         .to_socket_addrs()?
         .next()

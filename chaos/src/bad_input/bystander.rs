@@ -41,7 +41,8 @@ impl Bystander {
             look(&mut client, pid, &mut seen)?;
             Ok(seen)
         };
-        let thread = thread::Builder::new().name("bystander".to_owned()).spawn(watch).context("starting a thread")?;
+        let thread =
+            thread::Builder::new().name("bystander".to_owned()).spawn(watch).context("starting a thread")?;
         Ok(Self { is_ending, thread: Some(thread) })
     }
 

@@ -26,11 +26,11 @@ pub(super) struct Script {
     pub(super) stock_survives: bool,
 }
 
-/// What is answered to a command of the handshake in the place of the right reply; the script ends there.
-pub(super) enum Said {
-    ToPing(Vec<u8>),
-    ToReplconf(Vec<u8>),
-    ToPsync(Vec<u8>),
+/// What is answered to one command of the handshake in the place of the right reply; the script ends there.
+pub(super) struct Said {
+    /// The command, in capitals.
+    pub(super) to: &'static str,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// Makes the server follow the false master until it has been through the script once and come back, which says that it
@@ -68,11 +68,14 @@ impl FakeMaster {
                 }
                 accepted.fetch_add(1, Ordering::Relaxed);
                 // A replica that hangs up early has had enough; that is an end like any other.
-                let _ = play(stream, lines());
+                let _ = play(stream, &lines());
                 played.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let thread = thread::Builder::new().name("false master".to_owned()).spawn(serve).context("starting a thread")?;
+        let thread = thread::Builder::new()
+            .name("false master".to_owned())
+            .spawn(serve)
+            .context("starting a thread")?;
         Ok(Self { port, accepted, played, is_ending, thread: Some(thread) })
     }
 }
@@ -89,7 +92,7 @@ impl Drop for FakeMaster {
 }
 
 /// Answers the handshake until a line of the script says otherwise.
-fn play(mut stream: TcpStream, script: Vec<Said>) -> Result<()> {
+fn play(mut stream: TcpStream, script: &[Said]) -> Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut commands = ReplyReader::default();
     let mut chunk = [0; 4096];
@@ -97,15 +100,10 @@ fn play(mut stream: TcpStream, script: Vec<Said>) -> Result<()> {
         while let Some(command) = commands.next_reply()? {
             let name = command.elements().and_then(|args| args.first()?.text()).unwrap_or_default();
             let name = name.to_ascii_uppercase();
-            let scripted = script.iter().find_map(|said| match said {
-                Said::ToPing(bytes) if name == "PING" => Some(bytes),
-                Said::ToReplconf(bytes) if name == "REPLCONF" => Some(bytes),
-                Said::ToPsync(bytes) if name == "PSYNC" => Some(bytes),
-                _ => None,
-            });
+            let scripted = script.iter().find(|said| said.to == name);
             match scripted {
-                Some(bytes) => {
-                    stream.write_all(bytes)?;
+                Some(said) => {
+                    stream.write_all(&said.bytes)?;
                     return linger(stream);
                 }
                 None if name == "PING" => stream.write_all(b"+PONG\r\n")?,

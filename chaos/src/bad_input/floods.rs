@@ -24,7 +24,11 @@ pub(super) struct Flood {
 pub(super) const ALL: &[Flood] = &[
     Flood { name: "12 MB of arrays in arrays", run: nested_arrays, memory_bound: 32 * MB },
     Flood { name: "500 clients with half a command each", run: half_commands, memory_bound: 64 * MB },
-    Flood { name: "100 clients that announce 512 MB and stop", run: announced_arguments, memory_bound: 64 * MB },
+    Flood {
+        name: "100 clients that announce 512 MB and stop",
+        run: announced_arguments,
+        memory_bound: 64 * MB,
+    },
     Flood { name: "100 clients that announce 1 M arguments", run: announced_arrays, memory_bound: 64 * MB },
     Flood { name: "1 M pipelined commands, never read", run: never_reads, memory_bound: 192 * MB },
     Flood { name: "2,000 connections that come and go", run: come_and_go, memory_bound: 32 * MB },

@@ -8,19 +8,21 @@ const MARK: &[u8; 40] = b"0123456789ABCDEF0123456789ABCDEF01234567";
 
 /// All scripts.
 pub(super) const ALL: &[Script] = &[
-    script("garbage to PING", || vec![Said::ToPing(b"hello there\r\n".to_vec())]),
-    script("binary garbage to PING", || vec![Said::ToPing((0..=255).collect())]),
-    script("a line without an end to PING", || vec![Said::ToPing(vec![b'a'; 1 << 20])]),
-    script("an error to PING", || vec![Said::ToPing(b"-ERR go away\r\n".to_vec())]),
-    script("closes before it says anything", || vec![Said::ToPing(Vec::new())]),
-    script("garbage to REPLCONF", || vec![Said::ToReplconf(b"$5\r\nhello\r\n*3\r\n".to_vec())]),
+    script("garbage to PING", || to("PING", b"hello there\r\n")),
+    script("binary garbage to PING", || to("PING", &(0..=255).collect::<Vec<u8>>())),
+    script("a line without an end to PING", || to("PING", &vec![b'a'; 1 << 20])),
+    script("an error to PING", || to("PING", b"-ERR go away\r\n")),
+    script("closes before it says anything", || to("PING", b"")),
+    script("garbage to REPLCONF", || to("REPLCONF", b"$5\r\nhello\r\n*3\r\n")),
     script("FULLRESYNC without anything", || psync(b"+FULLRESYNC\r\n")),
     script("FULLRESYNC with a short replid", || psync(b"+FULLRESYNC abc 0\r\n")),
     deadly("FULLRESYNC with an offset of no number", || {
         psync(format!("+FULLRESYNC {REPLID} abc\r\n$5\r\nhello").as_bytes())
     }),
     script("CONTINUE with a short replid", || psync(b"+CONTINUE abc\r\n")),
-    script("CONTINUE, then garbage", || psync(format!("+CONTINUE {OTHER_REPLID}\r\n$$$\x00\x01\r\n").as_bytes())),
+    script("CONTINUE, then garbage", || {
+        psync(format!("+CONTINUE {OTHER_REPLID}\r\n$$$\x00\x01\r\n").as_bytes())
+    }),
     script("CONTINUE, then an inline command", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\nDEL marker\r\n").as_bytes())
     }),
@@ -57,8 +59,12 @@ const fn deadly(name: &'static str, lines: fn() -> Vec<Said>) -> Script {
     Script { name, lines, stock_survives: false }
 }
 
+fn to(command: &'static str, bytes: &[u8]) -> Vec<Said> {
+    vec![Said { to: command, bytes: bytes.to_vec() }]
+}
+
 fn psync(reply: &[u8]) -> Vec<Said> {
-    vec![Said::ToPsync(reply.to_vec())]
+    to("PSYNC", reply)
 }
 
 fn full_sync(payload: &[u8]) -> Vec<Said> {

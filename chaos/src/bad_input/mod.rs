@@ -50,7 +50,8 @@ pub fn run_floods(subject: &Binary) -> Result<()> {
     for flood in floods::ALL {
         let before = server.memory()?.resident;
         let bystander = Bystander::start(&server)?;
-        let outcome = guarded(&mut server, || format!("flood \"{}\"", flood.name), |server| (flood.run)(server))?;
+        let outcome =
+            guarded(&mut server, || format!("flood \"{}\"", flood.name), |server| (flood.run)(server))?;
         let seen = bystander.stop().with_context(|| format!("another client, during \"{}\"", flood.name))?;
         let grown = seen.resident_most.saturating_sub(before);
         say(format_args!(

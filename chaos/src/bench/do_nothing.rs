@@ -74,7 +74,9 @@ fn serve(listener: &TcpListener, events: &OwnedFd, is_ending: &AtomicBool) {
                 }
                 continue;
             }
-            let Some(slot) = usize::try_from(mark).ok().and_then(|index| clients.get_mut(index)) else { continue };
+            let Some(slot) = usize::try_from(mark).ok().and_then(|index| clients.get_mut(index)) else {
+                continue;
+            };
             if slot.as_mut().is_none_or(|client| answer(client, &mut chunk).is_err()) {
                 *slot = None;
             }

@@ -33,7 +33,11 @@ pub(super) fn preload(server: &Server, tests: &[String], keys: u64, size: usize)
 }
 
 /// Calls `queue` for every number below `count` and sends what it queues; no reply may be an error.
-pub(super) fn pipelined(client: &mut Client, count: u64, mut queue: impl FnMut(&mut Client, u64)) -> Result<()> {
+pub(super) fn pipelined(
+    client: &mut Client,
+    count: u64,
+    mut queue: impl FnMut(&mut Client, u64),
+) -> Result<()> {
     let mut done = 0;
     while done < count {
         let end = count.min(done + AT_ONCE);

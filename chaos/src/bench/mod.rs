@@ -91,7 +91,10 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
             say(format_args!("loading {} keys of {size} B into {}", plan.keys, server.binary()));
             load::preload(server, &plan.tests, plan.keys, size)?;
         }
-        say(format_args!("\n{size} B values, {} keys, 50 clients; node / redis, median of {}", plan.keys, plan.rounds));
+        say(format_args!(
+            "\n{size} B values, {} keys, 50 clients; node / redis, median of {}",
+            plan.keys, plan.rounds
+        ));
         say(Row::HEADING);
         for &pipeline in &plan.pipelines {
             for test in &plan.tests {

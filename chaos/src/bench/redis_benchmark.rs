@@ -44,13 +44,21 @@ pub(super) fn measure(workload: &Workload, server: &Server, operations: u64) -> 
 pub(super) fn run(workload: &Workload, port: u16, operations: u64) -> Result<f64> {
     let mut command = Command::new("redis-benchmark");
     command.args(["--csv", "-h", "127.0.0.1", "-p", &port.to_string(), "-c", &CLIENTS.to_string()]);
-    command.args(["-t", &workload.test, "-d", &workload.size.to_string(), "-P", &workload.pipeline.to_string()]);
+    command.args([
+        "-t",
+        &workload.test,
+        "-d",
+        &workload.size.to_string(),
+        "-P",
+        &workload.pipeline.to_string(),
+    ]);
     command.args(["-r", &workload.keys.to_string(), "-n", &operations.to_string()]);
     let output = command.output().context("running redis-benchmark: run .ci/install-test-servers")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "redis-benchmark failed ({workload}): {text}{complaint}");
-    throughput_in(&text, &workload.test).with_context(|| format!("no figures ({workload}) in: {text}{complaint}"))
+    throughput_in(&text, &workload.test)
+        .with_context(|| format!("no figures ({workload}) in: {text}{complaint}"))
 }
 
 /// `"SET","85470.09",...`: the row of the test, second column.

@@ -19,7 +19,12 @@ impl Row {
     pub(super) const HEADING: &'static str = "workload                redis k/s  node k/s   ratio    limit | redis us   node us  CPU ratio (lowest..highest)";
 
     /// Ratios are taken round by round, so that what disturbs the machine disturbs both halves of a ratio.
-    pub(super) fn new(workload: String, redis: &[Measured], node: &[Measured], limit_per_second: f64) -> Self {
+    pub(super) fn new(
+        workload: String,
+        redis: &[Measured],
+        node: &[Measured],
+        limit_per_second: f64,
+    ) -> Self {
         let ratios = |figure: fn(&Measured) -> f64| -> Vec<f64> {
             redis.iter().zip(node).map(|(redis, node)| figure(node) / figure(redis)).collect()
         };

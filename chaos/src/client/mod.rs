@@ -29,7 +29,8 @@ pub struct Client {
 impl Client {
     /// Connects to `port`.
     pub fn connect(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("connecting to port {port}"))?;
+        let stream =
+            TcpStream::connect(("127.0.0.1", port)).with_context(|| format!("connecting to port {port}"))?;
         stream.set_nodelay(true).context("switching TCP_NODELAY on")?;
         stream.set_read_timeout(Some(READ_TIMEOUT)).context("setting the read timeout")?;
         stream.set_write_timeout(Some(READ_TIMEOUT)).context("setting the write timeout")?;
@@ -133,7 +134,11 @@ impl Client {
     }
 
     fn read_some(&mut self) -> Result<usize> {
-        let count = self.stream.read(&mut self.chunk).context("waiting for a reply")?;
+        let port = self.stream.peer_addr().map_or(0, |peer| peer.port());
+        let count = self
+            .stream
+            .read(&mut self.chunk)
+            .with_context(|| format!("waiting for a reply of port {port}"))?;
         self.reader.feed(&self.chunk[..count]);
         Ok(count)
     }

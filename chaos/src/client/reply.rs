@@ -222,7 +222,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn payload(&mut self, length: usize) -> Result<Option<Vec<u8>>> {
-        let Some(bytes) = self.bytes.get(self.at..).and_then(|rest| rest.get(..length.checked_add(2)?)) else { return Ok(None) };
+        let Some(bytes) = self.bytes.get(self.at..).and_then(|rest| rest.get(..length.checked_add(2)?))
+        else {
+            return Ok(None);
+        };
         if !bytes.ends_with(b"\r\n") {
             bail!("a payload of {length} bytes does not end in a line break");
         }
@@ -272,8 +275,19 @@ mod tests {
         let replies = read_all(wire);
         let shown: Vec<String> = replies.iter().map(Reply::to_string).collect();
         let expected = [
-            "+OK", "-ERR no", ":-5", "\"a\\r\\n\"", "$-1", "*-1", "_", "*[:1, \"\"]", "%{+k: ,1.5, }", "~[#t]",
-            "=txt:\"abc\"", "(123", ">[+x]",
+            "+OK",
+            "-ERR no",
+            ":-5",
+            "\"a\\r\\n\"",
+            "$-1",
+            "*-1",
+            "_",
+            "*[:1, \"\"]",
+            "%{+k: ,1.5, }",
+            "~[#t]",
+            "=txt:\"abc\"",
+            "(123",
+            ">[+x]",
         ];
         assert_eq!(shown, expected);
     }

@@ -93,7 +93,10 @@ pub(super) fn same_transaction(
         (Reply::Array(expected), Reply::Array(actual)) => {
             expected.len() == actual.len()
                 && expected.len() == queued.len()
-                && queued.iter().zip(expected.iter().zip(actual)).all(|(args, (one, other))| is_same(args, one, other))
+                && queued
+                    .iter()
+                    .zip(expected.iter().zip(actual))
+                    .all(|(args, (one, other))| is_same(args, one, other))
         }
         _ => expected == actual,
     }
@@ -134,7 +137,9 @@ fn same_kind(expected: &Reply, actual: &Reply) -> bool {
 }
 
 fn same_hello(expected: &Reply, actual: &Reply) -> bool {
-    let open = |name: &Reply| ["server", "version", "id", "modules"].iter().any(|open| name.bytes() == Some(open.as_bytes()));
+    let open = |name: &Reply| {
+        ["server", "version", "id", "modules"].iter().any(|open| name.bytes() == Some(open.as_bytes()))
+    };
     let (Some(expected), Some(actual)) = (hello_fields(expected), hello_fields(actual)) else { return false };
     expected.len() == actual.len()
         && expected.iter().zip(&actual).all(|((name, value), (other_name, other_value))| {

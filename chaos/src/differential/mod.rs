@@ -14,7 +14,7 @@ mod step;
 
 use std::fmt;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::console::say;
 use crate::servers::{Binary, ServerKind};
@@ -87,7 +87,9 @@ impl fmt::Display for Failure {
 /// Runs one program; `Some` tells how the two servers differ.
 pub fn check_seed(pair: &mut Pair, seed: u64, steps: usize) -> Result<Option<Failure>> {
     let program = generate::program(seed, steps);
-    let Some(mismatch) = runner::run(pair, &program)? else { return Ok(None) };
+    let ran =
+        runner::run(pair, &program).with_context(|| format!("running seed {seed} with {steps} steps"))?;
+    let Some(mismatch) = ran else { return Ok(None) };
     let shrunk = shrink::shrink(pair, &program, &mismatch)?;
     Ok(Some(Failure { seed, steps, mismatch, shrunk }))
 }
@@ -95,7 +97,12 @@ pub fn check_seed(pair: &mut Pair, seed: u64, steps: usize) -> Result<Option<Fai
 /// Runs a whole plan with `subject` against the plan's oracle and prints what it does. Fails at the first difference.
 pub fn run(plan: &Plan, subject: &Binary) -> Result<()> {
     let mut pair = Pair::start(plan.oracle, subject)?;
-    say(format_args!("{} programs of {} steps: {subject} against {}", plan.runs, plan.steps, plan.oracle.kind().name()));
+    say(format_args!(
+        "{} programs of {} steps: {subject} against {}",
+        plan.runs,
+        plan.steps,
+        plan.oracle.kind().name()
+    ));
     for run in 0..plan.runs {
         let seed = plan.seed.wrapping_add(run);
         if let Some(failure) = check_seed(&mut pair, seed, plan.steps)? {

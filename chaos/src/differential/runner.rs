@@ -20,12 +20,13 @@ use crate::console::quoted;
 mod contents;
 mod follow_up;
 
-/// How near a deadline no step is begun.
+/// How near a deadline no step is begun, as long as the machine keeps up.
 const GUARD_MS: i64 = 10;
 /// How far a server's idea of now may be off: servers cache the time for the length of a command.
 const CLOCK_SLACK_MS: i64 = 2;
-/// Runs of one program that may be spoiled by a deadline passing during a step.
-const DISTURBED_MAX: u32 = 50;
+/// Runs of one program that may be spoiled by a deadline passing during a step. Every third one doubles the guard and the
+/// times that keys have to live: in the end a step may take seconds.
+const DISTURBED_MAX: u32 = 27;
 const DIGEST_EVERY: usize = 100;
 const BATCH_MAX: usize = 64;
 
@@ -52,8 +53,8 @@ impl fmt::Display for Mismatch {
 
 /// Runs the program from empty servers; `Some` is the first difference.
 pub(super) fn run(pair: &mut Pair, program: &[Step]) -> Result<Option<Mismatch>> {
-    for _ in 0..DISTURBED_MAX {
-        let mut run = Run::begin(pair)?;
+    for attempt in 0..DISTURBED_MAX {
+        let mut run = Run::begin(pair, 1 << (attempt / 3))?;
         let ended = run.whole(program);
         match ended {
             Ok(()) => return Ok(None),
@@ -102,6 +103,8 @@ struct Run<'p> {
     /// A connection of our own, which no program changes.
     own: Both,
     start_ms: i64,
+    /// What short times are multiplied by.
+    patience: i64,
     /// Unix times in ms at which keys may expire during this run.
     deadlines: Vec<i64>,
     /// The longest that a batch took: a command cannot have reached one server later than the other by more.
@@ -109,12 +112,13 @@ struct Run<'p> {
 }
 
 impl<'p> Run<'p> {
-    fn begin(pair: &'p mut Pair) -> Result<Self> {
+    fn begin(pair: &'p mut Pair, patience: i64) -> Result<Self> {
         let mut own = pair.connect()?;
         own.call(&["FLUSHALL"])?;
         let connections = (0..CONNECTIONS).map(|_| pair.connect()).collect::<Result<_>>()?;
         let sessions = (0..CONNECTIONS).map(|_| Session::default()).collect();
-        Ok(Self { pair, connections, sessions, own, start_ms: now_ms()?, deadlines: Vec::new(), skew_ms: 0 })
+        let start_ms = now_ms()?;
+        Ok(Self { pair, connections, sessions, own, start_ms, patience, deadlines: Vec::new(), skew_ms: 0 })
     }
 
     fn whole(&mut self, program: &[Step]) -> Result<(), Stop> {
@@ -136,7 +140,7 @@ impl<'p> Run<'p> {
             self.wait_past(i64::MAX)?;
             return Ok(first + 1);
         };
-        self.wait_past(now_ms()? + GUARD_MS)?;
+        self.wait_past_near()?;
         let mut sent = Vec::new();
         let mut next = first;
         while let Some(step) = program.get(next) {
@@ -194,7 +198,13 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    fn judge(&mut self, connection: usize, command: &Sent, expected: &Reply, actual: &Reply) -> Result<(), Stop> {
+    fn judge(
+        &mut self,
+        connection: usize,
+        command: &Sent,
+        expected: &Reply,
+        actual: &Reply,
+    ) -> Result<(), Stop> {
         self.pair.tally.replies += 1;
         self.pair.tally.errors += u64::from(expected.is_error());
         let comparison = Comparison::of(&command.args);
@@ -226,7 +236,11 @@ impl<'p> Run<'p> {
         if comparison == Comparison::Scan && !is_page {
             return Ok(());
         }
-        if comparison.needs_follow_up() && !was_in_multi && !expected.is_error() && must_stand_alone(&command.args) {
+        if comparison.needs_follow_up()
+            && !was_in_multi
+            && !expected.is_error()
+            && must_stand_alone(&command.args)
+        {
             self.follow_up(connection, command, comparison, expected, actual)?;
         }
         Ok(())
@@ -252,7 +266,7 @@ impl<'p> Run<'p> {
                 Arg::UnixMs(offset) => (self.start_ms + offset).to_string().into_bytes(),
                 Arg::UnixSeconds(offset) => (self.start_ms / 1000 + offset).to_string().into_bytes(),
                 Arg::SoonMs(after) => {
-                    let deadline = now_ms()? + i64::from(*after);
+                    let deadline = now_ms()? + i64::from(*after) * self.patience;
                     self.deadlines.push(deadline);
                     deadline.to_string().into_bytes()
                 }
@@ -261,12 +275,19 @@ impl<'p> Run<'p> {
         Ok(resolved)
     }
 
+    /// Waits until no deadline is near.
+    fn wait_past_near(&mut self) -> Result<()> {
+        self.wait_past(now_ms()? + GUARD_MS * self.patience)
+    }
+
     /// Waits until every deadline up to `horizon` has passed for both servers.
     fn wait_past(&mut self, horizon: i64) -> Result<()> {
-        while let Some(deadline) = self.deadlines.iter().copied().filter(|deadline| *deadline <= horizon).max() {
+        while let Some(deadline) =
+            self.deadlines.iter().copied().filter(|deadline| *deadline <= horizon).max()
+        {
             let left = deadline + CLOCK_SLACK_MS + 1 - now_ms()?;
             if left <= 0 {
-                self.deadlines.retain(|deadline| *deadline > horizon.min(now_ms().unwrap_or(0) - CLOCK_SLACK_MS - 1));
+                self.deadlines.retain(|deadline| *deadline > horizon);
                 continue;
             }
             std::thread::sleep(Duration::from_millis(left.unsigned_abs()));
@@ -276,7 +297,7 @@ impl<'p> Run<'p> {
 
     /// Makes both servers drop what has expired: whether it is still counted is otherwise up to chance.
     fn sweep_expired(&mut self) -> Result<()> {
-        self.wait_past(now_ms()? + GUARD_MS)?;
+        self.wait_past_near()?;
         let mut command: Vec<&[u8]> = vec![b"EXISTS"];
         command.extend(all_keys());
         for db in DATABASES {
@@ -307,24 +328,23 @@ impl<'p> Run<'p> {
 impl Session {
     /// Whether the command about to be sent is answered. Notes what it does to later ones.
     fn expects_reply(&mut self, args: &[Vec<u8>]) -> bool {
+        let is_skipped = std::mem::take(&mut self.skips_next);
         let is_reply_mode = upper(args, 0) == "CLIENT" && upper(args, 1) == "REPLY" && args.len() == 3;
-        let skipped = std::mem::take(&mut self.skips_next);
-        if !self.in_multi && is_reply_mode {
-            match upper(args, 2).as_str() {
-                "ON" => self.is_silent = false,
-                "OFF" => self.is_silent = true,
-                "SKIP" if !self.is_silent => {
-                    self.skips_next = true;
-                    return false;
-                }
-                _ => {}
+        let mode = if is_reply_mode && !self.in_multi { upper(args, 2) } else { String::new() };
+        match mode.as_str() {
+            "ON" => {
+                self.is_silent = false;
+                return true;
             }
-            return !self.is_silent && !(skipped && upper(args, 2) != "ON");
+            "OFF" => self.is_silent = true,
+            "SKIP" if !self.is_silent => {
+                self.skips_next = true;
+                return false;
+            }
+            _ if upper(args, 0) == "RESET" => self.is_silent = false,
+            _ => {}
         }
-        if upper(args, 0) == "RESET" {
-            self.is_silent = false;
-        }
-        !self.is_silent && !skipped
+        !self.is_silent && !is_skipped
     }
 
     fn note(&mut self, args: &[Vec<u8>], reply: &Reply) {

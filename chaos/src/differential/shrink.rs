@@ -12,7 +12,11 @@ const TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Leaves out ever smaller stretches of steps while what remains still differs. Any difference counts: the shortest way to
 /// see one is what is wanted, not the way to one certain difference.
-pub(super) fn shrink(pair: &mut Pair, program: &[Step], mismatch: &Mismatch) -> Result<(Vec<Step>, Mismatch)> {
+pub(super) fn shrink(
+    pair: &mut Pair,
+    program: &[Step],
+    mismatch: &Mismatch,
+) -> Result<(Vec<Step>, Mismatch)> {
     let give_up_at = Instant::now() + TIME_MAX;
     let end = program.len().min(mismatch.step + 1);
     let mut best = (program[..end].to_vec(), mismatch.clone());

@@ -74,7 +74,12 @@ impl Step {
 fn shown_arg(arg: &Arg) -> String {
     match arg {
         Arg::Bytes(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) if (1..=100).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic() && c != '"') => text.to_owned(),
+            Ok(text)
+                if (1..=100).contains(&text.len())
+                    && text.chars().all(|c| c.is_ascii_graphic() && c != '"') =>
+            {
+                text.to_owned()
+            }
             _ => quoted(bytes),
         },
         Arg::UnixMs(offset) => format!("<start {offset:+} ms>"),

@@ -68,7 +68,10 @@ impl Binary {
     /// The node: `chosen`, else what REJOIN_SERVER names, else `rejoin-server` beside the running program (one level up
     /// for test programs), else in target/release or target/debug. A stock server may be chosen to try a check itself.
     pub fn node(chosen: Option<&Path>) -> Result<Self> {
-        let path = match chosen.map(Path::to_path_buf).or_else(|| env::var_os(NODE_VARIABLE).map(PathBuf::from)) {
+        let path = match chosen
+            .map(Path::to_path_buf)
+            .or_else(|| env::var_os(NODE_VARIABLE).map(PathBuf::from))
+        {
             Some(path) if path.is_file() => path,
             Some(path) => bail!("there is no node binary at {}", path.display()),
             None => match node_candidates().into_iter().find(|path| path.is_file()) {
@@ -108,7 +111,8 @@ impl Binary {
         if !self.is_stock() {
             return Vec::new();
         }
-        let mut options = vec!["--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"];
+        let mut options =
+            vec!["--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"];
         // Before 7.0 DEBUG was always there, and the option was not.
         if self.kind != ServerKind::Redis62 {
             options.extend(["--enable-debug-command", "yes"]);

@@ -165,7 +165,8 @@ const LOG_NAME: &str = "server.log";
 const STREAMS_NAME: &str = "streams.log";
 
 fn spawn(binary: &Binary, options: &[String], dir: &Path, port: u16) -> Result<Child> {
-    let streams = File::options().create(true).append(true).open(dir.join(STREAMS_NAME)).context("opening a log")?;
+    let streams =
+        File::options().create(true).append(true).open(dir.join(STREAMS_NAME)).context("opening a log")?;
     let mut command = Command::new(binary.path());
     command.arg("--port").arg(port.to_string()).args(["--bind", "127.0.0.1"]);
     command.arg("--dir").arg(dir).arg("--logfile").arg(dir.join(LOG_NAME));

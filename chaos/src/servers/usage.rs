@@ -76,7 +76,8 @@ fn whole_process_ns(pid: u32) -> Result<u64> {
 }
 
 fn kibibytes(status: &str, label: &str) -> Result<u64> {
-    let line = status.lines().find(|line| line.starts_with(label)).with_context(|| format!("no {label} line"))?;
+    let line =
+        status.lines().find(|line| line.starts_with(label)).with_context(|| format!("no {label} line"))?;
     let number = line.split_whitespace().nth(1).with_context(|| format!("no number behind {label}"))?;
     Ok(number.parse::<u64>().with_context(|| format!("{label} is not a number"))? * 1024)
 }

@@ -43,10 +43,16 @@ impl Engine {
         outcome
     }
 
-    pub(crate) fn apply_request(&mut self, session: &mut Session, request: Request<'_>) -> Result<(), ApplyError> {
+    pub(crate) fn apply_request(
+        &mut self,
+        session: &mut Session,
+        request: Request<'_>,
+    ) -> Result<(), ApplyError> {
         let command = match find(request) {
             Ok(command) => command,
-            Err(_) if WITHOUT_EFFECT.iter().any(|name| request.args[0].eq_ignore_ascii_case(name)) => return Ok(()),
+            Err(_) if WITHOUT_EFFECT.iter().any(|name| request.args[0].eq_ignore_ascii_case(name)) => {
+                return Ok(());
+            }
             Err(refusal) => return Err(refused(request, &refusal)),
         };
         if !command.accepts(request.args.len()) {

@@ -35,7 +35,15 @@ impl<'a> Call<'a> {
         command: &'static Command,
         request: Request<'a>,
     ) -> Self {
-        Self { engine, session, command, args: request.args, request, changes: 0, outgoing: Outgoing::Verbatim }
+        Self {
+            engine,
+            session,
+            command,
+            args: request.args,
+            request,
+            changes: 0,
+            outgoing: Outgoing::Verbatim,
+        }
     }
 
     /// Where replies go.

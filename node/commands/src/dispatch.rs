@@ -21,7 +21,6 @@ impl Engine {
     }
 
     /// One request of a session that was taken out for it.
-    #[inline]
     pub(crate) fn dispatch(&mut self, session: &mut Session, request: Request<'_>) {
         let replied = session.out.len();
         let mode = session.reply_mode;
@@ -74,7 +73,8 @@ impl Engine {
         if flags.contains(Flags::PROTECTED) {
             self.admit_protected(session, command)?;
         }
-        if !session.authenticated && !flags.contains(Flags::NO_AUTH) && !self.settings.requirepass.is_empty() {
+        if !session.authenticated && !flags.contains(Flags::NO_AUTH) && !self.settings.requirepass.is_empty()
+        {
             return Err(Refusal::Fixed("NOAUTH Authentication required."));
         }
         if session.transaction.is_some() && flags.contains(Flags::NO_MULTI) {
@@ -128,7 +128,9 @@ impl Engine {
         if is_exec {
             self.end_transaction(session);
             let mut whole = b"EXECABORT Transaction discarded because of: ".to_vec();
-            whole.extend_from_slice(text.strip_prefix(b"ERR ").filter(|_| refusal.is_format()).unwrap_or(&text));
+            whole.extend_from_slice(
+                text.strip_prefix(b"ERR ").filter(|_| refusal.is_format()).unwrap_or(&text),
+            );
             reply_error(session, &whole);
         } else {
             if let Some(transaction) = &mut session.transaction {
@@ -149,14 +151,16 @@ pub(crate) fn find(request: Request<'_>) -> Result<&'static Command, Refusal> {
     if command.subcommands.is_empty() || request.args.len() < 2 {
         return Ok(command);
     }
-    table::subcommand(command, request.args[1]).ok_or_else(|| Refusal::unknown_subcommand(command, request.args[1]))
+    table::subcommand(command, request.args[1])
+        .ok_or_else(|| Refusal::unknown_subcommand(command, request.args[1]))
 }
 
 /// Whether executing `command` now may change data: EXEC does what was queued.
 #[inline]
 pub(crate) fn may_write(session: &Session, command: &Command) -> bool {
     command.is_write()
-        || (command.name == "exec" && session.transaction.as_ref().is_some_and(|transaction| transaction.writes))
+        || (command.name == "exec"
+            && session.transaction.as_ref().is_some_and(|transaction| transaction.writes))
 }
 
 /// Why a request is not executed.
@@ -224,7 +228,7 @@ fn echoed(bytes: &[u8], max: usize) -> &[u8] {
 }
 
 /// An error reply out of bytes that need not be text; line breaks become spaces.
-fn reply_error(session: &mut Session, text: &[u8]) {
+pub(crate) fn reply_error(session: &mut Session, text: &[u8]) {
     session.out.push(b'-');
     session.out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
     session.out.extend_from_slice(b"\r\n");

@@ -65,7 +65,10 @@ impl Effect {
             | Self::Shutdown { .. }
             | Self::Sleep { .. }
             | Self::ChangeReplId => true,
-            Self::CloseClient { .. } | Self::SettingChanged { .. } | Self::AckMaster { .. } | Self::CloseReplicas => false,
+            Self::CloseClient { .. }
+            | Self::SettingChanged { .. }
+            | Self::AckMaster { .. }
+            | Self::CloseReplicas => false,
         }
     }
 }

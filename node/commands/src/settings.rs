@@ -220,7 +220,8 @@ fn nearest(name: &str) -> Option<&'static str> {
         return None;
     }
     let name = name.to_ascii_lowercase();
-    let (edits, nearest) = NAMES.iter().map(|known| (distance(name.as_bytes(), known.as_bytes()), *known)).min()?;
+    let (edits, nearest) =
+        NAMES.iter().map(|known| (distance(name.as_bytes(), known.as_bytes()), *known)).min()?;
     (edits <= EDITS_MAX.min(name.len() / 2)).then_some(nearest)
 }
 

@@ -7,11 +7,61 @@ use std::sync::LazyLock;
 
 use crate::{Command, data, node, session};
 
-/// Places in the table; a power of two, at least four times the number of rows.
-const PLACES: usize = 1024;
+/// Places in the table; a power of two, at least twice the number of rows.
+const PLACES: usize = 512;
+
+/// A name as a few words with the case bit of every letter set, so that most names compare in two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Folded {
+    first: u64,
+    last: u64,
+    len: usize,
+}
+
+impl Folded {
+    /// Longer names are not wholly in the words.
+    const LEN_MAX: usize = 16;
+
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        const CASE: u64 = 0x2020_2020_2020_2020;
+        let (first, last) = match name.len() {
+            0 => (0, 0),
+            1..4 => {
+                let bytes = [name[0], name[name.len() / 2], name[name.len() - 1], 0];
+                (u64::from(u32::from_le_bytes(bytes)), 0)
+            }
+            4..8 => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
+                }
+                _ => (0, 0),
+            },
+            _ => match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+                (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+                _ => (0, 0),
+            },
+        };
+        Self { first: first | CASE, last: last | CASE, len: name.len() }
+    }
+
+    #[inline]
+    fn place(self) -> usize {
+        let words = self.first ^ self.last.rotate_left(29) ^ ((self.len as u64) << 59);
+        (words.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % PLACES
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    name: Folded,
+    /// Names that are equal when folded are equal in any case: short and of letters only.
+    is_exact: bool,
+    row: &'static Command,
+}
 
 struct Table {
-    places: Box<[Option<&'static Command>; PLACES]>,
+    places: Box<[Option<Place>; PLACES]>,
     rows: Vec<&'static Command>,
     /// `container|subcommand` of every subcommand, for CLIENT LIST.
     full_names: Vec<(&'static Command, Box<str>)>,
@@ -27,17 +77,20 @@ impl Table {
                 table.insert(row);
             }
         }
-        assert!(table.rows.len() * 4 <= PLACES, "the command table is too full: double PLACES");
+        assert!(table.rows.len() * 2 <= PLACES, "the command table is too full: double PLACES");
         table
     }
 
     fn insert(&mut self, row: &'static Command) {
-        let mut place = place_of(row.name.as_bytes());
+        let name = Folded::of(row.name.as_bytes());
+        let is_exact =
+            row.name.len() <= Folded::LEN_MAX && row.name.bytes().all(|byte| byte.is_ascii_lowercase());
+        let mut place = name.place();
         while let Some(other) = self.places[place] {
-            assert!(other.name != row.name, "two rows of the command table share a name");
+            assert!(other.row.name != row.name, "two rows of the command table share a name");
             place = (place + 1) % PLACES;
         }
-        self.places[place] = Some(row);
+        self.places[place] = Some(Place { name, is_exact, row });
         self.rows.push(row);
         for sub in row.subcommands {
             self.full_names.push((sub, format!("{}|{}", row.name, sub.name).into()));
@@ -50,10 +103,13 @@ impl Table {
 #[must_use]
 pub fn lookup(name: &[u8]) -> Option<&'static Command> {
     let places = &TABLE.places;
-    let mut place = place_of(name);
-    while let Some(row) = places[place] {
-        if row.name.len() == name.len() && row.name.as_bytes().eq_ignore_ascii_case(name) {
-            return Some(row);
+    let folded = Folded::of(name);
+    let mut place = folded.place();
+    while let Some(candidate) = &places[place] {
+        if candidate.name == folded
+            && (candidate.is_exact || candidate.row.name.as_bytes().eq_ignore_ascii_case(name))
+        {
+            return Some(candidate.row);
         }
         place = (place + 1) % PLACES;
     }
@@ -79,32 +135,8 @@ pub fn rows() -> &'static [&'static Command] {
     &TABLE.rows
 }
 
-/// Where the search for a name begins. Letters are folded by setting their case bit; what that folds besides is told
-/// apart by the comparison.
-#[inline]
-fn place_of(name: &[u8]) -> usize {
-    const CASE: u64 = 0x2020_2020_2020_2020;
-    let (first, last) = match name.len() {
-        0 => return 0,
-        1..4 => {
-            let ends = [name[0], name[name.len() / 2], name[name.len() - 1], 0];
-            (u64::from(u32::from_le_bytes(ends)), 0)
-        }
-        4..8 => {
-            let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) else { return 0 };
-            (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-        }
-        _ => {
-            let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) else { return 0 };
-            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        }
-    };
-    let mixed = ((first | CASE) ^ (last | CASE).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ (name.len() as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (mixed >> 40) as usize % PLACES
-}
-
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 
@@ -114,7 +146,9 @@ mod tests {
             assert!(std::ptr::eq(lookup(row.name.as_bytes()).unwrap(), *row));
             assert!(lookup(row.name.to_ascii_uppercase().as_bytes()).is_some());
         }
-        for name in ["", "g", "gett", "getx\0", "nosuchcommandatall", "\x07ET"] {
+        for name in
+            ["", "g", "gett", "getx\0", "nosuchcommandatall", "\x07ET", "gat", "hincrbyfleat", "PSETEX "]
+        {
             assert!(lookup(name.as_bytes()).is_none(), "{name:?}");
         }
     }

@@ -15,7 +15,10 @@ use rejoin_protocol::{
 use smallvec::SmallVec;
 
 use crate::{
-    ApplyError, Command, Effect, Engine, Request, Session, apply, dispatch::may_write, session::Slot, table,
+    ApplyError, Command, Effect, Engine, Request, Session, apply,
+    dispatch::{may_write, reply_error},
+    session::Slot,
+    table,
 };
 
 /// Requests touched together, then executed.
@@ -24,8 +27,9 @@ const WINDOW: usize = 32;
 const REQUESTS_PER_TURN_MAX: usize = 1024;
 /// While a client has this much output that it does not read, none of its requests is executed.
 pub const OUTPUT_BYTES_PAUSE: usize = 32 << 20;
-/// Arguments for which executing a request allocates nothing.
-const INLINE_ARGS: usize = 16;
+/// Arguments for which executing a request allocates nothing; most have few, for which less has to be cleared.
+const ARGS_MAX_INLINE: usize = 16;
+const ARGS_MAX_FEW: usize = 4;
 /// Buffer kept by a client that is quiet.
 const QUIET_BUFFER_BYTES_MAX: usize = 64 << 10;
 
@@ -232,13 +236,16 @@ impl Engine {
         };
         let mut applied = Applied { executed: 0, outcome: Ok(()) };
         while input.next < input.requests.len() && applied.outcome.is_ok() {
-            let window: SmallVec<[Place; WINDOW]> =
-                (input.next..input.requests.len().min(input.next + WINDOW)).map(|request| (0, request)).collect();
+            let window: SmallVec<[Place; WINDOW]> = (input.next
+                ..input.requests.len().min(input.next + WINDOW))
+                .map(|request| (0, request))
+                .collect();
             self.touch_window(&mut [&mut *input], &window, Some(session.db));
             let begin = input.requests[input.next].begin;
             let (mut border, mut end) = (begin, begin);
             for (_, request) in window {
-                applied.outcome = with_request(input, request, |request| self.apply_request(&mut session, request));
+                applied.outcome =
+                    with_request(input, request, |request| self.apply_request(&mut session, request));
                 if applied.outcome.is_err() {
                     break;
                 }
@@ -363,7 +370,9 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(input.client)
             && !session.closing
         {
-            session.reply().error(&format!("ERR {error}"));
+            let mut text = b"ERR ".to_vec();
+            error.write_text(&mut text);
+            reply_error(session, &text);
             session.closing = true;
             self.stats.count_error(b"-ERR");
             self.ask(Effect::CloseClient { client: input.client, after_reply: true });
@@ -377,16 +386,27 @@ fn with_request<R>(input: &Input, index: usize, run: impl FnOnce(Request<'_>) ->
     let request = &input.requests[index];
     let bytes = &input.buffer[request.begin..request.end];
     let ranges = &input.ranges[request.args_begin as usize..request.args_end as usize];
-    let raw = (bytes[0] == b'*').then_some(bytes);
-    let (command, first_key_hash) = (request.command, request.first_key_hash);
-    if ranges.len() <= INLINE_ARGS {
-        let mut args: [&[u8]; INLINE_ARGS] = [&[]; INLINE_ARGS];
-        for (arg, range) in args.iter_mut().zip(ranges) {
-            *arg = range.of(bytes);
-        }
-        run(Request { args: &args[..ranges.len()], raw, command, first_key_hash })
+    let run = |args: &[&[u8]]| {
+        let raw = (bytes[0] == b'*').then_some(bytes);
+        run(Request { args, raw, command: request.command, first_key_hash: request.first_key_hash })
+    };
+    if ranges.len() <= ARGS_MAX_FEW {
+        run(gather::<ARGS_MAX_FEW>(&mut [&[]; ARGS_MAX_FEW], ranges, bytes))
+    } else if ranges.len() <= ARGS_MAX_INLINE {
+        run(gather::<ARGS_MAX_INLINE>(&mut [&[]; ARGS_MAX_INLINE], ranges, bytes))
     } else {
-        let args: Vec<&[u8]> = ranges.iter().map(|range| range.of(bytes)).collect();
-        run(Request { args: &args, raw, command, first_key_hash })
+        run(&ranges.iter().map(|range| range.of(bytes)).collect::<Vec<_>>())
     }
+}
+
+#[inline]
+fn gather<'s, 'b, const N: usize>(
+    args: &'s mut [&'b [u8]; N],
+    ranges: &[ArgRange],
+    bytes: &'b [u8],
+) -> &'s [&'b [u8]] {
+    for (arg, range) in args.iter_mut().zip(ranges) {
+        *arg = range.of(bytes);
+    }
+    &args[..ranges.len()]
 }

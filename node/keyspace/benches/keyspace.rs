@@ -103,15 +103,15 @@ fn write(keyspace: &mut Keyspace, key: Key<'_>, position: u64) {
     keyspace.database_mut(DB).put_string(key, &value, StringForm::Raw, None);
 }
 
-/// Mean nanoseconds for each of `count` operations; the best of three rounds.
+/// Mean nanoseconds of CPU for each of `count` operations; the best of five rounds.
 fn best_nanos(count: usize, mut round: impl FnMut()) -> f64 {
-    let mut best = f64::MAX;
-    for _ in 0..3 {
-        let begin = Instant::now();
+    let mut best = u64::MAX;
+    for _ in 0..5 {
+        let begin = thread_nanos();
         round();
-        best = best.min(begin.elapsed().as_nanos() as f64 / count as f64);
+        best = best.min(thread_nanos() - begin);
     }
-    best
+    best as f64 / count as f64
 }
 
 /// Calls `execute` for each key, after a whole batch has been hashed and touched.

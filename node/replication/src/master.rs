@@ -337,3 +337,6 @@ impl MasterCore {
         self.epoch = Epoch::new(self.epoch.get() + 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

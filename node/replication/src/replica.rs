@@ -475,3 +475,6 @@ impl ReplicaCore {
         self.epoch = Epoch::new(self.epoch.get() + 1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -421,7 +421,7 @@ impl ReplicaSession {
             return self.stream_from.map(|from| SessionEvent::Online { from });
         }
         std::mem::take(&mut self.acked_unpolled)
-            .then(|| SessionEvent::Acked { offset: self.offset_acked, offset_fsynced: self.offset_fsynced })
+            .then_some(SessionEvent::Acked { offset: self.offset_acked, offset_fsynced: self.offset_fsynced })
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
@@ -512,3 +512,6 @@ impl ReplicaSession {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

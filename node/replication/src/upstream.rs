@@ -337,8 +337,10 @@ impl Upstream {
     /// Takes one line of the conversation.
     fn take_answer<'a>(&'a mut self, input: &[u8]) -> Result<Taken<'a>, UpstreamError> {
         let phase = self.phase;
-        let line =
-            take_line(input).map_err(|_| UpstreamError::LineTooLong { phase, came: Excerpt::of(input) })?;
+        let line = take_line(input).map_err(|_| UpstreamError::LineTooLong {
+            phase,
+            came: Excerpt::of(&input[..input.len().min(LINE_BYTES_MAX)]),
+        })?;
         let Some((line, taken)) = line else { return Ok(Taken::Conversation(0)) };
         match phase {
             UpstreamPhase::Psync => self.handle_psync_answer(line)?,

@@ -49,7 +49,10 @@ fn a_full_sync_and_the_stream_behind_it() {
     assert_eq!(pair.replica.core.link_state(), LinkState::Connected);
     assert_eq!(pair.links, 1);
     let summary = pair.master.core.replicas().next().unwrap();
-    assert_eq!((summary.ip.as_str(), summary.port, summary.offset_acked), ("192.0.2.7", 7001, pair.master.visible()));
+    assert_eq!(
+        (summary.ip.as_str(), summary.port, summary.offset_acked),
+        ("192.0.2.7", 7001, pair.master.visible())
+    );
 }
 
 #[test]
@@ -81,7 +84,8 @@ fn a_first_sync_cut_at_any_byte() {
     for is_diskless in [true, false] {
         let prepare = |pair: &mut Pair| pair.master.abilities.is_diskless = is_diskless;
         let (to_master, to_replica) = bytes_of_a_full_sync(prepare);
-        let cuts = (1..=to_master).map(|n| (Side::Master, n)).chain((1..=to_replica).map(|n| (Side::Replica, n)));
+        let cuts =
+            (1..=to_master).map(|n| (Side::Master, n)).chain((1..=to_replica).map(|n| (Side::Replica, n)));
         for cut in cuts {
             let mut pair = pair();
             prepare(&mut pair);
@@ -137,7 +141,8 @@ fn a_resync_cut_at_any_byte_continues_again() {
     whole.run_until_converged();
     let link = whole.link.as_ref().unwrap();
     let (to_master, to_replica) = (link.arrived(Side::Master), link.arrived(Side::Replica));
-    for cut in (1..=to_master).map(|n| (Side::Master, n)).chain((1..=to_replica).map(|n| (Side::Replica, n))) {
+    for cut in (1..=to_master).map(|n| (Side::Master, n)).chain((1..=to_replica).map(|n| (Side::Replica, n)))
+    {
         let mut pair = prepared(LinkPlan { break_after: Some(cut), ..LinkPlan::default() });
         pair.run_until("the third link", |pair| pair.links == 3);
         pair.run_until_converged();
@@ -176,7 +181,9 @@ fn a_bad_payload_replaces_nothing() {
     pair.write(&["SET", "k", "v"]);
     pair.master.forget_all_but(0);
     pair.master.payload_override = Some(b"DATA but not what was announced".to_vec());
-    pair.run_until("the bad payload to be dropped", |pair| pair.transcript.to_string().contains("drops the load"));
+    pair.run_until("the bad payload to be dropped", |pair| {
+        pair.transcript.to_string().contains("drops the load")
+    });
     assert_eq!(pair.replica.data, old);
     pair.run_until_converged();
     assert_eq!(pair.replica.swaps, 2);
@@ -293,7 +300,11 @@ fn a_master_without_psync_is_synced_with_anew_each_time() {
     pair.write(&["SET", "b", "v"]);
     pair.run_for(seconds(5));
     assert_eq!(pair.replica.data, pair.master.stream);
-    assert_eq!(pair.master.session().unwrap().offset_acked(), Offset::ZERO, "no ACK to who would not understand it");
+    assert_eq!(
+        pair.master.session().unwrap().offset_acked(),
+        Offset::ZERO,
+        "no ACK to who would not understand it"
+    );
     pair.cut();
     pair.run_until("the stream", |pair| pair.replica.follower.is_some());
     assert_eq!(pair.replica.data, pair.master.stream);

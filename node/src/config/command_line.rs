@@ -73,9 +73,9 @@ fn options(arguments: Vec<OsString>) -> Result<Vec<Directive>, DirectiveError> {
     // Right after `--name`, before its first value.
     let mut wants_value = false;
     for argument in arguments {
-        let argument = argument.into_string().map_err(|argument| {
-            refused(&argument.to_string_lossy(), "the argument is not valid UTF-8")
-        })?;
+        let argument = argument
+            .into_string()
+            .map_err(|argument| refused(&argument.to_string_lossy(), "the argument is not valid UTF-8"))?;
         let saves_nothing = wants_value && is_save(options.last());
         if let Some(name) = argument.strip_prefix("--").filter(|_| !wants_value || saves_nothing) {
             let words = redis_conf::split_words(name).map_err(|reason| refused(&argument, reason))?;

@@ -48,8 +48,10 @@ pub struct Directive {
 impl Directive {
     fn to_value(&self, sequence: usize) -> Value {
         let strings = [("name", &self.name), ("text", &self.text)];
-        let mut map: Map<String, Value> =
-            strings.into_iter().map(|(key, text)| (key.to_owned(), Value::new(None, text.as_str()))).collect();
+        let mut map: Map<String, Value> = strings
+            .into_iter()
+            .map(|(key, text)| (key.to_owned(), Value::new(None, text.as_str())))
+            .collect();
         let values: Vec<Value> = self.values.iter().map(|value| Value::new(None, value.as_str())).collect();
         map.insert("values".into(), Value::new(None, values));
         map.insert("sequence".into(), Value::new(None, sequence as u64));
@@ -93,8 +95,12 @@ pub(super) fn from_config(config: &Config) -> Vec<Directive> {
     let mut found: Vec<(Layer, u64, Directive)> = Vec::new();
     for layers in names.into_values().filter_map(|name| name.into_table().ok()) {
         for layer in Layer::ALL {
-            let Some(ValueKind::Array(occurrences)) = layers.get(layer.key()).map(|value| &value.kind) else { continue };
-            found.extend(occurrences.iter().filter_map(Directive::from_value).map(|(at, what)| (layer, at, what)));
+            let Some(ValueKind::Array(occurrences)) = layers.get(layer.key()).map(|value| &value.kind) else {
+                continue;
+            };
+            found.extend(
+                occurrences.iter().filter_map(Directive::from_value).map(|(at, what)| (layer, at, what)),
+            );
         }
     }
     found.sort_by_key(|&(layer, sequence, _)| (layer, sequence));

@@ -86,12 +86,16 @@ fn matching(include: &Directive) -> Result<Vec<PathBuf>, DirectiveError> {
         return Ok(vec![PathBuf::from(pattern)]);
     }
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let matches = glob::glob_with(pattern, options).map_err(|error| DirectiveError::new(include, error.to_string()))?;
+    let matches =
+        glob::glob_with(pattern, options).map_err(|error| DirectiveError::new(include, error.to_string()))?;
     let mut paths = Vec::new();
     for path in matches {
         paths.push(path.map_err(|error| DirectiveError::new(include, error.to_string()))?);
         if paths.len() > FILES_MAX {
-            return Err(DirectiveError::new(include, format!("the pattern matches more than {FILES_MAX} files")));
+            return Err(DirectiveError::new(
+                include,
+                format!("the pattern matches more than {FILES_MAX} files"),
+            ));
         }
     }
     Ok(paths)

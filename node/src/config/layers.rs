@@ -114,7 +114,9 @@ pub(super) fn variables(
 ) -> Vec<Directive> {
     let mut found = Vec::new();
     for (variable, value) in environment {
-        let Some(variable) = variable.to_str().filter(|variable| variable.starts_with(PREFIX)) else { continue };
+        let Some(variable) = variable.to_str().filter(|variable| variable.starts_with(PREFIX)) else {
+            continue;
+        };
         match directive_of(variable, value) {
             Ok(directive) => found.push(directive),
             Err(why) => notes.push(format!("The environment variable {variable} is ignored: {why}")),

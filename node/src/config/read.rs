@@ -25,7 +25,10 @@ pub(super) fn file(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 /// All of standard input.
 pub(super) fn stdin(input: &mut dyn Read) -> Result<Vec<u8>, ConfigError> {
-    limited(input, "the configuration on standard input", |cause| ConfigError::Open { path: "-".into(), cause })
+    limited(input, "the configuration on standard input", |cause| ConfigError::Open {
+        path: "-".into(),
+        cause,
+    })
 }
 
 fn limited(

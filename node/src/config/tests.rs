@@ -81,9 +81,17 @@ fn a_wrong_directive_is_named_as_redis_server_does() {
     assert_eq!(lines.len(), 4);
 
     let report = load_all(&["--port", "abc"], &[], "").unwrap_err();
-    assert!(report.contains("\nReading the command line\n>>> 'port \"abc\"'\nargument couldn't be parsed into an integer"), "{report}");
+    assert!(
+        report.contains(
+            "\nReading the command line\n>>> 'port \"abc\"'\nargument couldn't be parsed into an integer"
+        ),
+        "{report}"
+    );
     let report = load_all(&["-"], &[], "\nrequirepass \"x\n").unwrap_err();
-    assert!(report.contains("standard input, at line 2\n>>> 'requirepass \"x'\nUnbalanced quotes"), "{report}");
+    assert!(
+        report.contains("standard input, at line 2\n>>> 'requirepass \"x'\nUnbalanced quotes"),
+        "{report}"
+    );
     assert!(load_all(&["-p", "1"], &[], "").unwrap_err().contains(">>> '-p'"));
     assert!(load_all(&["/nonexistent/redis.conf"], &[], "").unwrap_err().contains("can't open config file"));
 }
@@ -106,7 +114,11 @@ fn included_files_stand_where_they_are_included() {
     let main = write(
         directory.path(),
         "main",
-        format!("requirepass main\ninclude {}\ninclude {}\nrepl-timeout 7\n", at("*.conf"), at("none-*.conf")),
+        format!(
+            "requirepass main\ninclude {}\ninclude {}\nrepl-timeout 7\n",
+            at("*.conf"),
+            at("none-*.conf")
+        ),
     );
     let set = settings(&[&main]);
     assert_eq!((set.port, set.requirepass.as_str(), set.repl_timeout_seconds), (20, "ten", 7));
@@ -128,7 +140,11 @@ fn includes_without_end_are_refused() {
     assert!(load_all(&[&cycle], &[], "").unwrap_err().contains("includes itself"));
 
     for level in 0..40 {
-        write(directory.path(), &format!("deep{level}"), format!("include {}\n", at(&format!("deep{}", level + 1))));
+        write(
+            directory.path(),
+            &format!("deep{level}"),
+            format!("include {}\n", at(&format!("deep{}", level + 1))),
+        );
     }
     assert!(load_all(&[&at("deep0")], &[], "").unwrap_err().contains("16 deep"));
 
@@ -183,14 +199,16 @@ fn toml_has_the_same_names() {
 
 #[test]
 fn an_operator_hears_of_settings_without_effect() {
-    let loaded = load_all(&["--appendonly", "yes", "--pidfile", "x.pid", "--rdbcompression", "yes"], &[], "").unwrap();
+    let loaded =
+        load_all(&["--appendonly", "yes", "--pidfile", "x.pid", "--rdbcompression", "yes"], &[], "").unwrap();
     assert_eq!(loaded.notes, ["These settings are known, but nothing acts on them yet: appendonly yes"]);
 }
 
 #[test]
 fn repeated_directives_add_up_across_layers() {
     let text = "client-output-buffer-limit normal 1mb 0 0\nsave 900 1\nsave 300 10\n";
-    let arguments = ["-", "--client-output-buffer-limit", "replica", "2mb", "1mb", "5", "--save", "60", "1000"];
+    let arguments =
+        ["-", "--client-output-buffer-limit", "replica", "2mb", "1mb", "5", "--save", "60", "1000"];
     let set = load_all(&arguments, &[], text).unwrap().settings;
     let limits = set.get("client-output-buffer-limit").unwrap();
     assert_eq!(limits, "normal 1048576 0 0 slave 2097152 1048576 5 pubsub 33554432 8388608 60");
@@ -218,7 +236,10 @@ fn the_configuration_of_a_stock_package_is_understood() {
     let directives = redis_conf::parse(&text, |line| line.to_string()).unwrap();
     assert!(directives.iter().any(|directive| directive.name == "replica-serve-stale-data"));
     let set = settings(&["/etc/redis/redis.conf", "--port", "7379"]);
-    assert_eq!((set.port, set.bind.as_slice()), (7379, ["127.0.0.1".to_owned(), "-::1".to_owned()].as_slice()));
+    assert_eq!(
+        (set.port, set.bind.as_slice()),
+        (7379, ["127.0.0.1".to_owned(), "-::1".to_owned()].as_slice())
+    );
 }
 
 proptest! {

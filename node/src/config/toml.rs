@@ -59,15 +59,18 @@ fn occurrences(directive: &Directive, value: Value) -> Result<Vec<Directive>, su
         values,
         ..directive.clone()
     };
-    let scalars = |array: &[Value]| array.iter().map(|value| scalar(directive, value)).collect::<Result<Vec<_>, _>>();
+    let scalars =
+        |array: &[Value]| array.iter().map(|value| scalar(directive, value)).collect::<Result<Vec<_>, _>>();
     match &value.kind {
-        ValueKind::Array(array) if array.iter().any(|value| matches!(value.kind, ValueKind::Array(_))) => array
-            .iter()
-            .map(|value| match &value.kind {
-                ValueKind::Array(inner) => Ok(with(scalars(inner)?)),
-                _ => Ok(with(vec![scalar(directive, value)?])),
-            })
-            .collect(),
+        ValueKind::Array(array) if array.iter().any(|value| matches!(value.kind, ValueKind::Array(_))) => {
+            array
+                .iter()
+                .map(|value| match &value.kind {
+                    ValueKind::Array(inner) => Ok(with(scalars(inner)?)),
+                    _ => Ok(with(vec![scalar(directive, value)?])),
+                })
+                .collect()
+        }
         ValueKind::Array(array) => Ok(vec![with(scalars(array)?)]),
         _ => Ok(vec![with(vec![scalar(directive, &value)?])]),
     }
@@ -78,9 +81,14 @@ fn scalar(directive: &Directive, value: &Value) -> Result<String, DirectiveError
         ValueKind::Boolean(true) => Ok("yes".to_owned()),
         ValueKind::Boolean(false) => Ok("no".to_owned()),
         ValueKind::String(text) => Ok(text.clone()),
-        ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) | ValueKind::Float(_) => {
-            Ok(value.to_string())
-        }
-        _ => Err(DirectiveError::new(directive, "a setting is a string, a number, a boolean or an array of these")),
+        ValueKind::I64(_)
+        | ValueKind::I128(_)
+        | ValueKind::U64(_)
+        | ValueKind::U128(_)
+        | ValueKind::Float(_) => Ok(value.to_string()),
+        _ => Err(DirectiveError::new(
+            directive,
+            "a setting is a string, a number, a boolean or an array of these",
+        )),
     }
 }

@@ -22,29 +22,100 @@ pub fn all_keys() -> impl Iterator<Item = &'static [u8]> {
 }
 
 const INTEGERS: &[&str] = &[
-    "0", "1", "-1", "2", "7", "10", "-10", "100", "9999", "10000", "123456789", "-123456789", "2147483647",
-    "2147483648", "4294967296", "9223372036854775807", "-9223372036854775808", "9223372036854775806",
+    "0",
+    "1",
+    "-1",
+    "2",
+    "7",
+    "10",
+    "-10",
+    "100",
+    "9999",
+    "10000",
+    "123456789",
+    "-123456789",
+    "2147483647",
+    "2147483648",
+    "4294967296",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775806",
 ];
-const NOT_INTEGERS: &[&str] =
-    &["9223372036854775808", "-9223372036854775809", "", " 1", "1 ", "+1", "01", "-0", "1.0", "1e3", "0x10", "abc"];
+const NOT_INTEGERS: &[&str] = &[
+    "9223372036854775808",
+    "-9223372036854775809",
+    "",
+    " 1",
+    "1 ",
+    "+1",
+    "01",
+    "-0",
+    "1.0",
+    "1e3",
+    "0x10",
+    "abc",
+];
 const FLOATS: &[&str] = &[
-    "0", "1", "-1", "0.1", "-0.1", "3.14", "10.5", "5.0e3", "1e-3", "1e17", "1.5e20", "-2.5e-7", "100000000000",
-    "0.30000000000000004", "1e300", "123456789.987654321",
+    "0",
+    "1",
+    "-1",
+    "0.1",
+    "-0.1",
+    "3.14",
+    "10.5",
+    "5.0e3",
+    "1e-3",
+    "1e17",
+    "1.5e20",
+    "-2.5e-7",
+    "100000000000",
+    "0.30000000000000004",
+    "1e300",
+    "123456789.987654321",
 ];
-const NOT_FLOATS: &[&str] = &["", "abc", "nan", "inf", "-inf", " 1.5", "1.5 ", "1e5000", "--1", "1.5.5", "0x1p3"];
+const NOT_FLOATS: &[&str] =
+    &["", "abc", "nan", "inf", "-inf", " 1.5", "1.5 ", "1e5000", "--1", "1.5.5", "0x1p3"];
 const INDEXES: &[&str] = &[
-    "0", "1", "2", "3", "5", "10", "100", "1000000", "-1", "-2", "-3", "-5", "-100", "9223372036854775807",
+    "0",
+    "1",
+    "2",
+    "3",
+    "5",
+    "10",
+    "100",
+    "1000000",
+    "-1",
+    "-2",
+    "-3",
+    "-5",
+    "-100",
+    "9223372036854775807",
     "-9223372036854775808",
 ];
 const PATTERNS: &[&str] = &[
-    "*", "s*", "h?", "h[12]", "h[^1]", "h[1-3]", "[^s]*", "*1", "a\\*b*", "", "?", "**", "*[", "s\\", "h[3-1]",
-    "{tag}*", "field:1*", "[]", "h[a-",
+    "*", "s*", "h?", "h[12]", "h[^1]", "h[1-3]", "[^s]*", "*1", "a\\*b*", "", "?", "**", "*[", "s\\",
+    "h[3-1]", "{tag}*", "field:1*", "[]", "h[a-",
 ];
-const WORDS: &[&str] = &["hello", "world", "foobar", "Rejoin", "ohmytext", "mynewtext", "aaaa", "x", "ab\"c", "a b"];
+const WORDS: &[&str] =
+    &["hello", "world", "foobar", "Rejoin", "ohmytext", "mynewtext", "aaaa", "x", "ab\"c", "a b"];
 /// Safe in the place of any argument of any command, large counts included.
 const JUNK: &[&[u8]] = &[
-    b"abc", b"", b"-1", b"1.5", b"0x10", b" 1", b"1 ", b"99999999999999999999", b"+5", b"NX", b"GET", b"EX", b"\x00",
-    b"foo\r\nbar", b"COUNT", b"*",
+    b"abc",
+    b"",
+    b"-1",
+    b"1.5",
+    b"0x10",
+    b" 1",
+    b"1 ",
+    b"99999999999999999999",
+    b"+5",
+    b"NX",
+    b"GET",
+    b"EX",
+    b"\x00",
+    b"foo\r\nbar",
+    b"COUNT",
+    b"*",
 ];
 const UNKNOWN_COMMANDS: &[&[u8]] = &[
     b"NOSUCH", b"GETT", b"", b"get ", b"GE", b"\x00\x01", b"nosuch\r\ncommand", b"'quoted'",
@@ -61,7 +132,9 @@ impl Generator {
         let arg = match name {
             "key" => self.key(&[STRING_KEYS, HASH_KEYS, OTHER_KEYS]),
             "skey" => self.key(&[STRING_KEYS, STRING_KEYS, STRING_KEYS, STRING_KEYS, HASH_KEYS, OTHER_KEYS]),
-            "hkey" => self.key(&[HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, STRING_KEYS, OTHER_KEYS]),
+            "hkey" => {
+                self.key(&[HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, STRING_KEYS, OTHER_KEYS])
+            }
             "keys" => return self.repeat(args, 3, "key"),
             "skeys" => return self.repeat(args, 4, "skey"),
             "fields" => return self.repeat(args, 4, "field"),
@@ -73,7 +146,9 @@ impl Generator {
             "integer" => self.mostly(INTEGERS, NOT_INTEGERS),
             "float" => self.mostly(FLOATS, NOT_FLOATS),
             "index" => self.mostly(INDEXES, NOT_INTEGERS),
-            "offset" => self.mostly(&["0", "1", "2", "5", "13", "100"], &["-1", "536870912", "4294967295", "abc", ""]),
+            "offset" => {
+                self.mostly(&["0", "1", "2", "5", "13", "100"], &["-1", "536870912", "4294967295", "abc", ""])
+            }
             "count" => self.mostly(&["1", "2", "3", "10", "100", "1000"], &["0", "-1", "abc", "", "1.5"]),
             "randoms" => self.mostly(&["0", "1", "2", "3", "5", "50", "-1", "-2", "-7", "-20"], NOT_INTEGERS),
             "seconds" => self.relative(1),
@@ -82,11 +157,16 @@ impl Generator {
             "atms" => self.absolute_ms(),
             "pattern" => Arg::text(self.pick(PATTERNS)),
             "type" => Arg::text(self.pick(&["string", "hash", "HASH", "list", "zset", "set", "stream"])),
-            "db" => self.mostly(&["0", "1", "2", "0", "1", "2", "15"], &["16", "-1", "abc", "", "1.5", "99999999999"]),
+            "db" => self.mostly(
+                &["0", "1", "2", "0", "1", "2", "15"],
+                &["16", "-1", "abc", "", "1.5", "99999999999"],
+            ),
             "minlen" => self.mostly(&["0", "1", "2", "4", "-1", "100"], &["abc", "", "1.5"]),
             "badcursor" => Arg::text(self.pick(&["abc", "-1", "99999999999999999999", "1.5", " 0", ""])),
             "proto" => self.mostly(&["2", "3", "3", "2"], &["1", "4", "abc", "", "-1", "3.0"]),
-            "name" => Arg::text(self.pick(&["me", "", "with space", "new\nline", "a-long-client-name", "\u{e4}"])),
+            "name" => {
+                Arg::text(self.pick(&["me", "", "with space", "new\nline", "a-long-client-name", "\u{e4}"]))
+            }
             "nosuch" => Arg::Bytes(self.pick(UNKNOWN_COMMANDS).to_vec()),
             "any" => return self.repeat(args, 3, "value"),
             _ => Arg::text(format!("<no placeholder {name}>")),
@@ -156,7 +236,16 @@ impl Generator {
 
     fn relative(&mut self, per_second: i64) -> Arg {
         if self.chance(15) {
-            return Arg::text(self.pick(&["0", "-1", "-100", "9223372036854775807", "-9223372036854775808", "abc", "1.5", ""]));
+            return Arg::text(self.pick(&[
+                "0",
+                "-1",
+                "-100",
+                "9223372036854775807",
+                "-9223372036854775808",
+                "abc",
+                "1.5",
+                "",
+            ]));
         }
         let ms = self.rng.random_range(100_000..500_000_000_i64);
         Arg::text((ms * per_second / 1000).to_string())
@@ -172,7 +261,9 @@ impl Generator {
 
     fn absolute_ms(&mut self) -> Arg {
         match self.rng.random_range(0..20) {
-            0 | 1 => Arg::text(self.pick(&["0", "-1", "1", "9223372036854775807", "-9223372036854775808", "abc"])),
+            0 | 1 => {
+                Arg::text(self.pick(&["0", "-1", "1", "9223372036854775807", "-9223372036854775808", "abc"]))
+            }
             2..=4 => Arg::UnixMs(-self.rng.random_range(10_000..100_000_000_i64)),
             5..=9 => Arg::SoonMs(self.rng.random_range(25..60)),
             _ => Arg::UnixMs(self.rng.random_range(1_000_000..1_000_000_000)),

@@ -31,7 +31,8 @@ impl Run<'_> {
             Comparison::RandomKey => both_exist(both, expected, actual)?,
             Comparison::RandomFields => {
                 let (all, _) = both.call(&[&b"HGETALL"[..], &command.args[1]])?;
-                random_fields_hold(&command.args, &all, expected) && random_fields_hold(&command.args, &all, actual)
+                random_fields_hold(&command.args, &all, expected)
+                    && random_fields_hold(&command.args, &all, actual)
                     && size(expected) == size(actual)
             }
             _ => true,

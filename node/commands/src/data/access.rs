@@ -34,7 +34,11 @@ enum Purpose {
 
 /// Looks the argument at `index` up for reading; counts a hit or a miss.
 #[inline]
-pub(super) fn read<R>(call: &mut Call<'_>, index: usize, body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R) -> R {
+pub(super) fn read<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R,
+) -> R {
     let key = call.key(index);
     with_live(call, call.session.db, key, Purpose::Read, body)
 }
@@ -42,7 +46,11 @@ pub(super) fn read<R>(call: &mut Call<'_>, index: usize, body: impl FnOnce(Optio
 /// Looks `key` up for a write that depends on what stands there. Afterwards no expired entry is left at `key`, except
 /// for the stream of our own master, to which it counts as present.
 #[inline]
-pub(super) fn inspect<R>(call: &mut Call<'_>, key: Key<'_>, body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R) -> R {
+pub(super) fn inspect<R>(
+    call: &mut Call<'_>,
+    key: Key<'_>,
+    body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R,
+) -> R {
     with_live(call, call.session.db, key, Purpose::Write, body)
 }
 

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
-pub(super) const OVERFLOW: Failure = Failure::Text(std::borrow::Cow::Borrowed("ERR increment or decrement would overflow"));
+pub(super) const OVERFLOW: Failure =
+    Failure::Text(std::borrow::Cow::Borrowed("ERR increment or decrement would overflow"));
 pub(super) const NOT_FINITE: Failure =
     Failure::Text(std::borrow::Cow::Borrowed("ERR increment would produce NaN or Infinity"));
 

@@ -25,8 +25,12 @@ const WRITE: Command = Command {
     subcommands: &[],
 };
 
-const READ: Command =
-    Command { arity: 2, flags: Flags::READONLY.union(Flags::FAST).union(Flags::NO_TOUCH), handler: ttl, ..WRITE };
+const READ: Command = Command {
+    arity: 2,
+    flags: Flags::READONLY.union(Flags::FAST).union(Flags::NO_TOUCH),
+    handler: ttl,
+    ..WRITE
+};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "expire", since: "1.0.0", summary: "Lets a key expire after some seconds", ..WRITE },

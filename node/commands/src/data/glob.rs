@@ -138,7 +138,8 @@ mod tests {
         ] {
             assert!(is_match(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("**", ""), ("", "x"), ("?", ""), ("a*", "b"), ("h?llo", "hllo"), ("*ab", "abc"), ("a", "ab")]
+        for (pattern, text) in
+            [("**", ""), ("", "x"), ("?", ""), ("a*", "b"), ("h?llo", "hllo"), ("*ab", "abc"), ("a", "ab")]
         {
             assert!(!is_match(pattern, text), "{pattern} {text}");
         }
@@ -161,7 +162,9 @@ mod tests {
         ] {
             assert!(is_match(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("h[^e]llo", "hello"), ("[]c]", "c"), ("[]", "x"), ("[", "x"), ("h[a-c]llo", "hdllo")] {
+        for (pattern, text) in
+            [("h[^e]llo", "hello"), ("[]c]", "c"), ("[]", "x"), ("[", "x"), ("h[a-c]llo", "hdllo")]
+        {
             assert!(!is_match(pattern, text), "{pattern} {text}");
         }
     }

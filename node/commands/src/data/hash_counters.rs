@@ -50,8 +50,8 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Failure> {
     if amount.is_infinite() {
         return Err(Failure::text("ERR value is NaN or Infinity"));
     }
-    let number =
-        field_as(call, LongDouble::ZERO, LongDouble::parse)?.ok_or(Failure::text("ERR hash value is not a float"))?;
+    let number = field_as(call, LongDouble::ZERO, LongDouble::parse)?
+        .ok_or(Failure::text("ERR hash value is not a float"))?;
     let sum = number.checked_add(amount).ok_or(NOT_FINITE)?.to_human_string();
     let (key, field) = (call.key(1), call.args[2]);
     set_field(call, key, field, sum.as_bytes())?;

@@ -26,8 +26,19 @@ const WRITE: Command = Command {
 
 pub(super) const COMMANDS: &[Command] = &[
     Command { name: "hset", summary: "Writes fields of a hash", ..WRITE },
-    Command { name: "hmset", summary: "Writes fields of a hash; HSET that answers OK", handler: hmset, ..WRITE },
-    Command { name: "hsetnx", arity: 4, summary: "Writes a field of a hash if it is missing", handler: hsetnx, ..WRITE },
+    Command {
+        name: "hmset",
+        summary: "Writes fields of a hash; HSET that answers OK",
+        handler: hmset,
+        ..WRITE
+    },
+    Command {
+        name: "hsetnx",
+        arity: 4,
+        summary: "Writes a field of a hash if it is missing",
+        handler: hsetnx,
+        ..WRITE
+    },
     Command {
         name: "hdel",
         arity: -3,
@@ -107,7 +118,12 @@ fn set_pairs(call: &mut Call<'_>) -> Result<i64, Failure> {
 }
 
 /// Writes one field of what is known to be a hash or missing.
-pub(super) fn set_field(call: &mut Call<'_>, key: Key<'_>, field: &[u8], value: &[u8]) -> Result<(), Failure> {
+pub(super) fn set_field(
+    call: &mut Call<'_>,
+    key: Key<'_>,
+    field: &[u8],
+    value: &[u8],
+) -> Result<(), Failure> {
     let limits = hash_limits(call);
     call.db_mut().hash_mut(key, limits).ok_or(Failure::WrongType)?.set(field, value);
     call.changed(key);
@@ -132,7 +148,8 @@ fn hdel(call: &mut Call<'_>) -> Result<(), Failure> {
     let (key, limits, fields) = (call.key(1), hash_limits(call), &call.args[2..]);
     // Nothing is opened for writing that would stay as it is.
     let has_any = inspect(call, key, |entry, reading| {
-        Ok(as_hash(entry)?.is_some_and(|hash| fields.iter().any(|field| hash.get(reading.seed, field).is_some())))
+        Ok(as_hash(entry)?
+            .is_some_and(|hash| fields.iter().any(|field| hash.get(reading.seed, field).is_some())))
     })?;
     let mut removed = 0;
     if has_any {
@@ -186,6 +203,9 @@ fn hgetall(call: &mut Call<'_>) -> Result<(), Failure> {
     })
 }
 
+/// A field and its value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// `HKEYS key`
 fn hkeys(call: &mut Call<'_>) -> Result<(), Failure> {
     reply_each(call, |(field, _)| field)
@@ -196,7 +216,7 @@ fn hvals(call: &mut Call<'_>) -> Result<(), Failure> {
     reply_each(call, |(_, value)| value)
 }
 
-fn reply_each(call: &mut Call<'_>, of: for<'a> fn((&'a [u8], &'a [u8])) -> &'a [u8]) -> Result<(), Failure> {
+fn reply_each(call: &mut Call<'_>, of: for<'a> fn(Pair<'a>) -> &'a [u8]) -> Result<(), Failure> {
     read_hash(call, 1, |hash, reading| {
         let mut reply = reading.session.reply();
         reply.array(hash.map_or(0, |hash| hash.len()));

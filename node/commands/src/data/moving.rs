@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
-const SAME_OBJECT: Failure = Failure::Text(std::borrow::Cow::Borrowed("ERR source and destination objects are the same"));
+const SAME_OBJECT: Failure =
+    Failure::Text(std::borrow::Cow::Borrowed("ERR source and destination objects are the same"));
 
 const ROW: Command = Command {
     name: "",

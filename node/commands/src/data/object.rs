@@ -48,8 +48,18 @@ pub(super) const COMMANDS: &[Command] = &[Command {
             handler: help,
             ..ROW
         },
-        Command { name: "idletime", summary: "Answers for how many seconds a key was not used", handler: idletime, ..ROW },
-        Command { name: "refcount", summary: "Answers how many references a value has", handler: refcount, ..ROW },
+        Command {
+            name: "idletime",
+            summary: "Answers for how many seconds a key was not used",
+            handler: idletime,
+            ..ROW
+        },
+        Command {
+            name: "refcount",
+            summary: "Answers how many references a value has",
+            handler: refcount,
+            ..ROW
+        },
     ],
     ..ROW
 }];

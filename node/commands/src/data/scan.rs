@@ -92,7 +92,8 @@ impl<'a> ScanOptions<'a> {
                 }
                 [option, count, rest @ ..] if is(option, "COUNT") => {
                     let count = integer(count)?;
-                    options.count = usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Failure::Syntax)?;
+                    options.count =
+                        usize::try_from(count).ok().filter(|&count| count > 0).ok_or(Failure::Syntax)?;
                     rest
                 }
                 [option, name, rest @ ..] if knows_types && is(option, "TYPE") => {
@@ -109,12 +110,20 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
+/// A cursor as C's `strtoul` reads it, which is what Redis gives it to: a sign is allowed, and nothing is 0.
 fn parse_cursor(argument: &[u8]) -> Result<ScanCursor, Failure> {
-    str::from_utf8(argument)
+    let (is_negative, digits) = match argument {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        [] => (false, b"0".as_slice()),
+        digits => (false, digits),
+    };
+    let number = str::from_utf8(digits)
         .ok()
-        .and_then(|digits| digits.parse().ok())
-        .map(ScanCursor::new)
-        .ok_or(Failure::text("ERR invalid cursor"))
+        .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+        .and_then(|digits| digits.parse::<u64>().ok())
+        .ok_or(Failure::text("ERR invalid cursor"))?;
+    Ok(ScanCursor::new(if is_negative { number.wrapping_neg() } else { number }))
 }
 
 /// Replies with a cursor and the elements that a walk has collected.

@@ -32,7 +32,13 @@ pub(super) const COMMANDS: &[Command] = &[
         handler: mget,
         ..READ
     },
-    Command { name: "strlen", since: "2.2.0", summary: "Answers how many bytes a string has", handler: strlen, ..READ },
+    Command {
+        name: "strlen",
+        since: "2.2.0",
+        summary: "Answers how many bytes a string has",
+        handler: strlen,
+        ..READ
+    },
     Command {
         name: "getrange",
         arity: 4,
@@ -115,7 +121,9 @@ fn mget(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// `STRLEN key`
 fn strlen(call: &mut Call<'_>) -> Result<(), Failure> {
-    read_string(call, 1, |bytes, reading| reading.session.reply().integer(bytes.map_or(0, <[u8]>::len) as i64))
+    read_string(call, 1, |bytes, reading| {
+        reading.session.reply().integer(bytes.map_or(0, <[u8]>::len) as i64)
+    })
 }
 
 /// `GETRANGE key start end`, both inclusive and counted from the end when negative.

@@ -9,4 +9,3 @@ mod node;
 mod replicas;
 mod string_commands;
 mod watching;
-mod zz;

@@ -10,7 +10,6 @@ use crate::{
     table,
 };
 
-
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 
 /// The rows of this file.
@@ -118,7 +117,9 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
                 b"module" => Vec::new(),
                 b"aclcat" => all
                     .filter(|row| {
-                        describe::categories(row).iter().any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
+                        describe::categories(row)
+                            .iter()
+                            .any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
                     })
                     .map(|row| row.name)
                     .collect(),

@@ -17,9 +17,25 @@ pub(crate) const COMMANDS: &[Command] =
 
 const SUBCOMMANDS: &[Command] = &[
     Command::new("get", -3, ADMIN, "server", "2.0.0", "Tells settings by patterns of their names.", get),
-    Command::new("help", 2, Flags::LOADING.union(Flags::STALE), "server", "5.0.0", "Lists the subcommands.", help),
+    Command::new(
+        "help",
+        2,
+        Flags::LOADING.union(Flags::STALE),
+        "server",
+        "5.0.0",
+        "Lists the subcommands.",
+        help,
+    ),
     Command::new("resetstat", 2, ADMIN, "server", "2.0.0", "Sets the counters of INFO to zero.", resetstat),
-    Command::new("rewrite", 2, ADMIN, "server", "2.8.0", "Writes the settings to the configuration file.", rewrite),
+    Command::new(
+        "rewrite",
+        2,
+        ADMIN,
+        "server",
+        "2.8.0",
+        "Writes the settings to the configuration file.",
+        rewrite,
+    ),
     Command::new("set", -4, ADMIN, "server", "2.0.0", "Changes settings.", set),
 ];
 
@@ -56,7 +72,8 @@ fn get(call: &mut Call<'_>) -> Result<(), Failure> {
             if !matches || found.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 continue;
             }
-            let shown = if is_pattern { (*name).to_owned() } else { String::from_utf8_lossy(pattern).into_owned() };
+            let shown =
+                if is_pattern { (*name).to_owned() } else { String::from_utf8_lossy(pattern).into_owned() };
             found.push((shown, settings.get(name).unwrap_or_default()));
         }
     }
@@ -99,7 +116,9 @@ fn set(call: &mut Call<'_>) -> Result<(), Failure> {
 fn refused(name: &[u8], error: SettingError) -> Failure {
     let name = String::from_utf8_lossy(name);
     Failure::text(match error {
-        SettingError::Unknown(_) => format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'"),
+        SettingError::Unknown(_) => {
+            format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+        }
         error => format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {error}"),
     })
 }

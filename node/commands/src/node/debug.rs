@@ -40,9 +40,9 @@ fn debug(call: &mut Call<'_>) -> Result<(), Failure> {
             Ok(())
         }
         (b"error", 3) => Err(Failure::text(String::from_utf8_lossy(args[2]).into_owned())),
-        (b"jmap" | b"quicklist-packed-threshold" | b"set-disable-deny-scripts", _) => {
-            Err(Failure::text(format!("ERR DEBUG {} is not supported", String::from_utf8_lossy(args[1]).to_uppercase())))
-        }
+        (b"jmap" | b"quicklist-packed-threshold" | b"set-disable-deny-scripts", _) => Err(Failure::text(
+            format!("ERR DEBUG {} is not supported", String::from_utf8_lossy(args[1]).to_uppercase()),
+        )),
         _ => Err(Failure::text(format!(
             "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
             String::from_utf8_lossy(args[1])

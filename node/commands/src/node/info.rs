@@ -63,7 +63,9 @@ fn info(call: &mut Call<'_>) -> Result<(), Failure> {
     let is_wanted = |name: &str| {
         wanted.is_empty()
             || wanted.iter().any(|wanted| {
-                [name, "default", "all", "everything"].iter().any(|name| wanted.eq_ignore_ascii_case(name.as_bytes()))
+                [name, "default", "all", "everything"]
+                    .iter()
+                    .any(|name| wanted.eq_ignore_ascii_case(name.as_bytes()))
             })
     };
     let source = Source { engine: call.engine, asking: call.session };

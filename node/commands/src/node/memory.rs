@@ -6,16 +6,9 @@ use super::reply_help;
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
 /// The rows of this file.
-pub(crate) const COMMANDS: &[Command] = &[Command::new(
-    "memory",
-    -2,
-    Flags::empty(),
-    "server",
-    "4.0.0",
-    "Commands on memory.",
-    help,
-)
-.with_subcommands(SUBCOMMANDS)];
+pub(crate) const COMMANDS: &[Command] =
+    &[Command::new("memory", -2, Flags::empty(), "server", "4.0.0", "Commands on memory.", help)
+        .with_subcommands(SUBCOMMANDS)];
 
 const SUBCOMMANDS: &[Command] = &[
     Command::new(
@@ -27,8 +20,16 @@ const SUBCOMMANDS: &[Command] = &[
         "Lists the subcommands.",
         help,
     ),
-    Command::new("usage", -3, Flags::READONLY, "server", "4.0.0", "Tells how many bytes a key occupies.", usage)
-        .with_keys(KeySpec { first: 2, last: 2, step: 1 }),
+    Command::new(
+        "usage",
+        -3,
+        Flags::READONLY,
+        "server",
+        "4.0.0",
+        "Tells how many bytes a key occupies.",
+        usage,
+    )
+    .with_keys(KeySpec { first: 2, last: 2, step: 1 }),
 ];
 
 fn help(call: &mut Call<'_>) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! Replication's commands: ROLE, REPLICAOF, and what replicas say: REPLCONF, PSYNC, SYNC.
 
-use rejoin_protocol::{NextOffset, ReplicationId, number::parse_i64};
+use rejoin_protocol::{
+    number::parse_i64,
+    psync::{Capability, PsyncRequest, ReplconfError, ReplconfOption, ReplconfOptions},
+};
 
 use crate::{Call, Command, Effect, Failure, Flags, Role, effect::WantedStream};
 
@@ -53,7 +56,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         "Asks for the stream from an offset on.",
         psync,
     ),
-    Command::new("sync", 1, ADMIN.union(Flags::NO_MULTI), "server", "1.0.0", "Asks for a copy and the stream.", sync),
+    Command::new(
+        "sync",
+        1,
+        ADMIN.union(Flags::NO_MULTI),
+        "server",
+        "1.0.0",
+        "Asks for a copy and the stream.",
+        sync,
+    ),
 ];
 
 fn role(call: &mut Call<'_>) -> Result<(), Failure> {
@@ -112,27 +123,25 @@ fn replicaof(call: &mut Call<'_>) -> Result<(), Failure> {
 /// REPLCONF option value ...: the handshake of a replica. Its acknowledgements do not come here but to the master's
 /// session with it; one that a plain client sends is ignored, as in Redis.
 fn replconf(call: &mut Call<'_>) -> Result<(), Failure> {
-    if call.args.len().is_multiple_of(2) {
-        return Err(Failure::Syntax);
-    }
-    for pair in call.args[1..].chunks_exact(2) {
-        let (option, value) = (pair[0], pair[1]);
-        let hello = &mut call.session.replica_hello;
-        match option.to_ascii_lowercase().as_slice() {
-            b"listening-port" => hello.listening_port = port(value)?,
-            b"ip-address" => hello.ip_address = address(value)?,
-            b"capa" if value.eq_ignore_ascii_case(b"eof") => hello.capa_eof = true,
-            b"capa" if value.eq_ignore_ascii_case(b"psync2") => hello.capa_psync2 = true,
+    let hello = &mut call.session.replica_hello;
+    for option in ReplconfOptions::new(&call.args[1..]).map_err(refused)? {
+        match option.map_err(refused)? {
+            ReplconfOption::ListeningPort(port) => hello.listening_port = u16::try_from(port).unwrap_or(0),
+            ReplconfOption::IpAddress(address) => {
+                hello.ip_address =
+                    (!address.is_empty()).then(|| String::from_utf8_lossy(address).into_owned());
+            }
+            ReplconfOption::Capa(Some(Capability::Eof)) => hello.capa_eof = true,
+            ReplconfOption::Capa(Some(Capability::Psync2)) => hello.capa_psync2 = true,
             // What else a replica can do is no concern of ours.
-            b"capa" => {}
-            b"rdb-only" => hello.rdb_only = zero_or_one(value)?,
-            b"version" => hello.version = Some(version(value)?),
-            b"ack" | b"getack" => return Ok(()),
-            _ => {
-                return Err(Failure::text(format!(
-                    "ERR Unrecognized REPLCONF option: {}",
-                    String::from_utf8_lossy(option)
-                )));
+            ReplconfOption::Capa(None) => {}
+            ReplconfOption::RdbOnly(rdb_only) => hello.rdb_only = rdb_only,
+            ReplconfOption::RdbFilterOnly { .. } => hello.rdb_without_data = true,
+            ReplconfOption::Version([major, minor, patch]) => {
+                hello.version = Some(format!("{major}.{minor}.{patch}"))
+            }
+            ReplconfOption::Ack { .. } | ReplconfOption::MalformedAck | ReplconfOption::GetAck => {
+                return Ok(());
             }
         }
     }
@@ -140,50 +149,17 @@ fn replconf(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn port(value: &[u8]) -> Result<u16, Failure> {
-    let number = parse_i64(value).ok_or(Failure::NotAnInteger)?;
-    u16::try_from(number).map_err(|_| Failure::NotAnInteger)
-}
-
-fn zero_or_one(value: &[u8]) -> Result<bool, Failure> {
-    match parse_i64(value).ok_or(Failure::NotAnInteger)? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(Failure::text("ERR value is out of range, value must between 0 and 1")),
-    }
-}
-
-fn address(value: &[u8]) -> Result<Option<String>, Failure> {
-    const BYTES_MAX: usize = 255;
-    if value.len() > BYTES_MAX {
-        return Err(Failure::text(format!(
-            "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
-            value.len()
-        )));
-    }
-    Ok((!value.is_empty()).then(|| String::from_utf8_lossy(value).into_owned()))
-}
-
-/// `9.1.2`: three numbers.
-fn version(value: &[u8]) -> Result<String, Failure> {
-    const BYTES_MAX: usize = 32;
-    let is_version = value.len() <= BYTES_MAX
-        && value.split(|&byte| byte == b'.').count() == 3
-        && value.split(|&byte| byte == b'.').all(|part| parse_i64(part).is_some_and(|number| number >= 0));
-    if !is_version {
-        return Err(Failure::text(format!("ERR Unrecognized version format: {}", String::from_utf8_lossy(value))));
-    }
-    Ok(String::from_utf8_lossy(value).into_owned())
+fn refused(error: ReplconfError) -> Failure {
+    let mut text = b"ERR ".to_vec();
+    error.write_text(&mut text);
+    Failure::text(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// PSYNC replid offset [FAILOVER].
 fn psync(call: &mut Call<'_>) -> Result<(), Failure> {
-    let from = parse_i64(call.args[2]).ok_or(Failure::NotAnInteger)?;
-    let wanted = WantedStream::Psync {
-        replid: ReplicationId::parse(call.args[1]),
-        from: u64::try_from(from).ok().map(NextOffset::new),
-        failover: call.args.get(3).is_some_and(|option| option.eq_ignore_ascii_case(b"failover")),
-    };
+    let request =
+        PsyncRequest::parse(&call.args[1..]).map_err(|error| Failure::text(format!("ERR {error}")))?;
+    let wanted = WantedStream::Psync { replid: request.id, from: request.next, failover: request.failover };
     attach(call, wanted)
 }
 

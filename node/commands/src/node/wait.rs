@@ -92,6 +92,10 @@ impl Engine {
     }
 
     fn replicas_holding(&self, offset: Offset) -> usize {
-        self.status.replicas.iter().filter(|replica| replica.state == "online" && replica.offset >= offset).count()
+        self.status
+            .replicas
+            .iter()
+            .filter(|replica| replica.state == "online" && replica.offset >= offset)
+            .count()
     }
 }

@@ -14,25 +14,32 @@ const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const ADMIN: Flags = OWN.union(Flags::ADMIN);
 
 /// The rows of this file.
-pub(crate) const COMMANDS: &[Command] = &[
-    row("client", -2, Flags::empty(), "2.4.0", "Commands on client connections.", help).with_subcommands(SUBCOMMANDS),
-];
+pub(crate) const COMMANDS: &[Command] =
+    &[row("client", -2, Flags::empty(), "2.4.0", "Commands on client connections.", help)
+        .with_subcommands(SUBCOMMANDS)];
 
 const SUBCOMMANDS: &[Command] = &[
-        row("getname", 2, OWN, "2.6.9", "Tells the connection's name.", getname),
-        row("getredir", 2, OWN, "6.0.0", "Tells to whom invalidations of tracked keys are sent: to nobody.", getredir),
-        row("help", 2, Flags::LOADING.union(Flags::STALE), "5.0.0", "Lists the subcommands.", help),
-        row("id", 2, OWN, "5.0.0", "Tells the connection's id.", id),
-        row("info", 2, OWN, "6.2.0", "Describes the connection.", info),
-        row("kill", -3, ADMIN, "2.4.0", "Closes connections.", kill::kill),
-        row("list", -2, ADMIN, "2.4.0", "Describes all connections.", list),
-        row("no-evict", 3, ADMIN, "7.0.0", "Protects the connection from being dropped for memory.", no_evict),
-        row("no-touch", 3, OWN, "7.2.0", "Makes reads leave the keys' access clocks alone.", no_touch),
-        row("pause", -3, ADMIN, "2.9.50", "Lets no client's requests through for a while.", pause::pause),
-        row("reply", 3, OWN, "3.2.0", "Chooses which replies the connection gets.", reply_mode),
-        row("setinfo", 4, OWN, "7.2.0", "Names the client's library.", setinfo),
-        row("setname", 3, OWN, "2.6.9", "Names the connection.", setname),
-        row("unpause", 2, ADMIN, "6.2.0", "Ends a pause.", pause::unpause),
+    row("getname", 2, OWN, "2.6.9", "Tells the connection's name.", getname),
+    row(
+        "getredir",
+        2,
+        OWN,
+        "6.0.0",
+        "Tells to whom invalidations of tracked keys are sent: to nobody.",
+        getredir,
+    ),
+    row("help", 2, Flags::LOADING.union(Flags::STALE), "5.0.0", "Lists the subcommands.", help),
+    row("id", 2, OWN, "5.0.0", "Tells the connection's id.", id),
+    row("info", 2, OWN, "6.2.0", "Describes the connection.", info),
+    row("kill", -3, ADMIN, "2.4.0", "Closes connections.", kill::kill),
+    row("list", -2, ADMIN, "2.4.0", "Describes all connections.", list),
+    row("no-evict", 3, ADMIN, "7.0.0", "Protects the connection from being dropped for memory.", no_evict),
+    row("no-touch", 3, OWN, "7.2.0", "Makes reads leave the keys' access clocks alone.", no_touch),
+    row("pause", -3, ADMIN, "2.9.50", "Lets no client's requests through for a while.", pause::pause),
+    row("reply", 3, OWN, "3.2.0", "Chooses which replies the connection gets.", reply_mode),
+    row("setinfo", 4, OWN, "7.2.0", "Names the client's library.", setinfo),
+    row("setname", 3, OWN, "2.6.9", "Names the connection.", setname),
+    row("unpause", 2, ADMIN, "6.2.0", "Ends a pause.", pause::unpause),
 ];
 
 const fn row(
@@ -201,14 +208,17 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
     let mut wanted_ids: Option<Vec<ClientId>> = None;
     match call.args[2..] {
         [] => {}
-        [option, kind] if option.eq_ignore_ascii_case(b"type") => wanted_kind = Some(list::ClientKind::parse(kind)?),
+        [option, kind] if option.eq_ignore_ascii_case(b"type") => {
+            wanted_kind = Some(list::ClientKind::parse(kind)?)
+        }
         [option, ref ids @ ..] if option.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
             let ids: Option<Vec<ClientId>> = ids.iter().map(|id| parse_id(id)).collect();
             wanted_ids = Some(ids.ok_or(Failure::text("ERR Invalid client ID"))?);
         }
         _ => return Err(Failure::Syntax),
     }
-    let mut sessions: Vec<&Session> = call.engine.sessions.iter().chain(std::iter::once(&*call.session)).collect();
+    let mut sessions: Vec<&Session> =
+        call.engine.sessions.iter().chain(std::iter::once(&*call.session)).collect();
     sessions.retain(|session| wanted_kind.is_none_or(|kind| list::ClientKind::of(session) == kind));
     sessions.retain(|session| wanted_ids.as_ref().is_none_or(|ids| ids.contains(&session.id)));
     sessions.sort_unstable_by_key(|session| session.id);

@@ -37,7 +37,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         "Puts the connection back to how it began.",
         reset,
     ),
-    Command::new("hello", -1, BEFORE_AUTH, "connection", "6.0.0", "Shakes hands and chooses the protocol.", hello),
+    Command::new(
+        "hello",
+        -1,
+        BEFORE_AUTH,
+        "connection",
+        "6.0.0",
+        "Shakes hands and chooses the protocol.",
+        hello,
+    ),
     Command::new("auth", -2, BEFORE_AUTH, "connection", "1.0.0", "Authenticates the connection.", auth),
 ];
 
@@ -57,7 +65,8 @@ fn echo(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn select(call: &mut Call<'_>) -> Result<(), Failure> {
-    let index = parse_i64(call.args[1]).and_then(|number| i32::try_from(number).ok()).ok_or(Failure::NotAnInteger)?;
+    let index =
+        parse_i64(call.args[1]).and_then(|number| i32::try_from(number).ok()).ok_or(Failure::NotAnInteger)?;
     let index = u32::try_from(index).map_err(|_| Failure::DatabaseOutOfRange)?;
     if index >= call.engine.keyspace.database_count() {
         return Err(Failure::DatabaseOutOfRange);
@@ -193,9 +202,8 @@ fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Result<(),
 
 /// Compares without telling by its time how much was right.
 fn is_same_secret(expected: &[u8], given: &[u8]) -> bool {
-    let differences = expected
-        .iter()
-        .enumerate()
-        .fold(0, |differences, (index, byte)| differences | (byte ^ given.get(index).copied().unwrap_or(!byte)));
+    let differences = expected.iter().enumerate().fold(0, |differences, (index, byte)| {
+        differences | (byte ^ given.get(index).copied().unwrap_or(!byte))
+    });
     differences == 0 && expected.len() == given.len()
 }

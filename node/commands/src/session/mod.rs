@@ -78,6 +78,8 @@ pub struct ReplicaHello {
     pub capa_psync2: bool,
     /// It wants only the snapshot, not the stream (redis-cli --rdb).
     pub rdb_only: bool,
+    /// It wants a snapshot without keys (redis-cli --functions-rdb).
+    pub rdb_without_data: bool,
     /// The version it stated (Valkey).
     pub version: Option<String>,
 }

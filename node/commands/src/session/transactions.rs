@@ -36,7 +36,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         watch,
     )
     .with_keys(KeySpec::ALL),
-    Command::new("unwatch", 1, AT_ONCE.difference(Flags::NO_QUEUE), "transactions", "2.2.0", "Forgets all watched keys.", unwatch),
+    Command::new(
+        "unwatch",
+        1,
+        AT_ONCE.difference(Flags::NO_QUEUE),
+        "transactions",
+        "2.2.0",
+        "Forgets all watched keys.",
+        unwatch,
+    ),
 ];
 
 fn multi(call: &mut Call<'_>) -> Result<(), Failure> {

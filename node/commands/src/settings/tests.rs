@@ -20,9 +20,16 @@ fn no_name_stands_twice_and_all_of_redis_are_there() {
 
 #[test]
 fn sizes_have_redis_units() {
-    for (text, bytes) in
-        [("1", 1), ("1k", 1000), ("1kb", 1024), ("1Mb", 1 << 20), ("1g", 1_000_000_000), ("2GB", 2 << 30), ("3b", 3), ("", 0)]
-    {
+    for (text, bytes) in [
+        ("1", 1),
+        ("1k", 1000),
+        ("1kb", 1024),
+        ("1Mb", 1 << 20),
+        ("1g", 1_000_000_000),
+        ("2GB", 2 << 30),
+        ("3b", 3),
+        ("", 0),
+    ] {
         assert_eq!(value::parse_memory(text), Some(bytes), "{text}");
     }
     for text in ["1zb", "-1", "1 k", "1.5gb", "x"] {
@@ -79,15 +86,27 @@ fn refusals_are_in_redis_words() {
         ("maxclients", "0", "argument must be between 1 and 4294967295 inclusive"),
         ("maxclients", "abc", "argument couldn't be parsed into an integer"),
         ("maxmemory", "1zb", "argument must be a memory value"),
-        ("client-query-buffer-limit", "1", "argument must be between 1048576 and 9223372036854775807 inclusive"),
+        (
+            "client-query-buffer-limit",
+            "1",
+            "argument must be between 1048576 and 9223372036854775807 inclusive",
+        ),
         ("replica-read-only", "maybe", "argument must be 'yes' or 'no'"),
         ("appendfsync", "foo", "argument(s) must be one of the following: everysec, always, no"),
         ("save", "900 1 300", "Invalid save parameters"),
         ("maxmemory-clients", "150%", "percentage argument must be less or equal to 100"),
-        ("client-output-buffer-limit", "normal 0 0", "Wrong number of arguments in buffer limit configuration."),
+        (
+            "client-output-buffer-limit",
+            "normal 0 0",
+            "Wrong number of arguments in buffer limit configuration.",
+        ),
         ("notify-keyspace-events", "KEAq", "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
     ] {
-        assert_eq!(settings.change(name.as_bytes(), value.as_bytes()).unwrap_err().to_string(), text, "{name} {value}");
+        assert_eq!(
+            settings.change(name.as_bytes(), value.as_bytes()).unwrap_err().to_string(),
+            text,
+            "{name} {value}"
+        );
     }
     settings.change(b"notify-keyspace-events", b"KEA").unwrap();
     assert_eq!(settings.get("notify-keyspace-events").unwrap(), "AKE");

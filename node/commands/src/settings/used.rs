@@ -58,13 +58,19 @@ pub(super) const ROWS: &[Row] = &[
     text("masterauth", "").typed(string!(masterauth)),
     text("masteruser", "").typed(string!(masteruser)),
     row("replicaof", "", Kind::HostPort).or("slaveof").start_only().typed(Field {
-        read: |settings| settings.replicaof.as_ref().map_or_else(String::new, |(host, port)| format!("{host} {port}")),
+        read: |settings| {
+            settings.replicaof.as_ref().map_or_else(String::new, |(host, port)| format!("{host} {port}"))
+        },
         write: |settings, value| settings.replicaof = value::host_port(value),
     }),
     yes_no("replica-read-only", "yes").or("slave-read-only").typed(flag!(replica_read_only)),
-    yes_no("replica-serve-stale-data", "yes").or("slave-serve-stale-data").typed(flag!(replica_serve_stale_data)),
+    yes_no("replica-serve-stale-data", "yes")
+        .or("slave-serve-stale-data")
+        .typed(flag!(replica_serve_stale_data)),
     text("replica-announce-ip", "").or("slave-announce-ip").typed(string!(replica_announce_ip)),
-    integer("replica-announce-port", "0", 0, 65535).or("slave-announce-port").typed(number!(replica_announce_port)),
+    integer("replica-announce-port", "0", 0, 65535)
+        .or("slave-announce-port")
+        .typed(number!(replica_announce_port)),
     integer("replica-priority", "100", 0, I32_MAX).or("slave-priority").typed(number!(replica_priority)),
     memory("repl-backlog-size", "1048576", 1, LIMIT_MAX).typed(Field {
         read: |settings| settings.repl_backlog_bytes.to_string(),
@@ -97,7 +103,8 @@ pub(super) const ROWS: &[Row] = &[
             }
         },
     }),
-    memory("client-query-buffer-limit", "1073741824", 1 << 20, LIMIT_MAX).typed(number!(client_query_buffer_bytes_max)),
+    memory("client-query-buffer-limit", "1073741824", 1 << 20, LIMIT_MAX)
+        .typed(number!(client_query_buffer_bytes_max)),
     memory("proto-max-bulk-len", "536870912", 1 << 20, LIMIT_MAX).typed(number!(proto_bulk_bytes_max)),
     integer("hash-max-listpack-entries", "512", 0, i64::MAX)
         .or("hash-max-ziplist-entries")
@@ -117,7 +124,9 @@ pub(super) const ROWS: &[Row] = &[
         },
     }),
     choice("loglevel", "notice", &["debug", "verbose", "notice", "warning"]).typed(string!(loglevel)),
-    choice("enable-debug-command", "no", &["no", "yes", "local"]).start_only().typed(string!(enable_debug_command)),
+    choice("enable-debug-command", "no", &["no", "yes", "local"])
+        .start_only()
+        .typed(string!(enable_debug_command)),
     choice("enable-protected-configs", "no", &["no", "yes", "local"]).start_only(),
     integer("shutdown-timeout", "10", 0, I32_MAX).typed(number!(shutdown_timeout_seconds)),
 ];

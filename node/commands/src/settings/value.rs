@@ -32,17 +32,22 @@ impl Kind {
                 _ => Err(invalid("argument must be 'yes' or 'no'")),
             },
             Self::Integer(min, max) => {
-                let number =
-                    parse_i64(value.as_bytes()).ok_or_else(|| invalid("argument couldn't be parsed into an integer"))?;
+                let number = parse_i64(value.as_bytes())
+                    .ok_or_else(|| invalid("argument couldn't be parsed into an integer"))?;
                 between(number, min, max)
             }
-            Self::Memory(min, max) => {
-                between(parse_memory(value).ok_or_else(|| invalid("argument must be a memory value"))?, min, max)
-            }
+            Self::Memory(min, max) => between(
+                parse_memory(value).ok_or_else(|| invalid("argument must be a memory value"))?,
+                min,
+                max,
+            ),
             Self::Choice(words) => {
                 let word = words.iter().find(|word| word.eq_ignore_ascii_case(value));
                 word.map(|word| (*word).to_owned()).ok_or_else(|| {
-                    SettingError::Invalid(format!("argument(s) must be one of the following: {}", words.join(", ")))
+                    SettingError::Invalid(format!(
+                        "argument(s) must be one of the following: {}",
+                        words.join(", ")
+                    ))
                 })
             }
             Self::HostPort => canonical_host_port(value),
@@ -120,7 +125,8 @@ fn canonical_memory_or_percent(value: &str) -> Result<String, SettingError> {
         return Ok(format!("{percent}%"));
     }
     let bytes = parse_memory(value);
-    let bytes = bytes.ok_or_else(|| SettingError::Invalid("argument must be a memory or percent value".to_owned()))?;
+    let bytes = bytes
+        .ok_or_else(|| SettingError::Invalid("argument must be a memory or percent value".to_owned()))?;
     Ok(bytes.to_string())
 }
 
@@ -128,7 +134,9 @@ fn canonical_event_classes(value: &str) -> Result<String, SettingError> {
     const ALL: &str = "g$lshzxetd";
     const SHOWN: &str = "g$lshzxetdnKEm";
     if let Some(_unknown) = value.chars().find(|class| !SHOWN.contains(*class) && *class != 'A') {
-        return Err(SettingError::Invalid("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()));
+        return Err(SettingError::Invalid(
+            "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned(),
+        ));
     }
     let all = value.contains('A') || ALL.chars().all(|class| value.contains(class));
     let mut shown = String::new();
@@ -144,7 +152,8 @@ fn canonical_oom_scores(value: &str) -> Result<String, SettingError> {
     if words.len() != 3 {
         return Err(SettingError::Invalid("wrong number of arguments".to_owned()));
     }
-    let is_score = |word: &&str| parse_i64(word.as_bytes()).is_some_and(|score| (-2000..=2000).contains(&score));
+    let is_score =
+        |word: &&str| parse_i64(word.as_bytes()).is_some_and(|score| (-2000..=2000).contains(&score));
     if !words.iter().all(is_score) {
         return Err(SettingError::Invalid(
             "Invalid oom-score-adj-values, elements must be between -2000 and 2000.".to_owned(),
@@ -206,7 +215,8 @@ impl OutputLimits {
 
 impl Default for OutputLimits {
     fn default() -> Self {
-        let limit = |hard_bytes, soft_bytes, soft_seconds| Some(OutputLimit { hard_bytes, soft_bytes, soft_seconds });
+        let limit =
+            |hard_bytes, soft_bytes, soft_seconds| Some(OutputLimit { hard_bytes, soft_bytes, soft_seconds });
         Self { classes: [limit(0, 0, 0), limit(256 << 20, 64 << 20, 60), limit(32 << 20, 8 << 20, 60)] }
     }
 }
@@ -231,7 +241,9 @@ impl FromStr for OutputLimits {
                     OutputLimit { hard_bytes, soft_bytes, soft_seconds }
                 }
                 _ => {
-                    return Err(invalid("Error in hard, soft or soft_seconds setting in buffer limit configuration."));
+                    return Err(invalid(
+                        "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
+                    ));
                 }
             };
             limits.classes[index] = Some(limit);
@@ -245,7 +257,11 @@ impl fmt::Display for OutputLimits {
         let mut separator = "";
         for (name, limit) in CLASSES.iter().zip(&self.classes) {
             if let Some(limit) = limit {
-                write!(f, "{separator}{name} {} {} {}", limit.hard_bytes, limit.soft_bytes, limit.soft_seconds)?;
+                write!(
+                    f,
+                    "{separator}{name} {} {} {}",
+                    limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
+                )?;
                 separator = " ";
             }
         }

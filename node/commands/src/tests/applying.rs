@@ -32,7 +32,8 @@ fn apply(node: &mut Node, bytes: &[u8]) -> (Result<(), crate::ApplyError>, Vec<(
 #[test]
 fn the_masters_commands_are_applied_silently_and_handed_on_as_they_are() {
     let mut node = replica();
-    let bytes = stream(&["SELECT 2", "set k v", "ping", "REPLCONF GETACK *", "INCR n", "PUBLISH channel message"]);
+    let bytes =
+        stream(&["SELECT 2", "set k v", "ping", "REPLCONF GETACK *", "INCR n", "PUBLISH channel message"]);
     let (outcome, pieces) = apply(&mut node, &bytes);
     assert_eq!(outcome, Ok(()));
     let text = "SELECT 2; set k v; ping; REPLCONF GETACK *; INCR n; PUBLISH channel message";
@@ -100,7 +101,8 @@ fn expired_keys_are_there_for_the_master() {
 fn one_request_can_be_applied_by_itself() {
     let mut node = replica();
     let raw = stream(&["set k v"]);
-    let request = crate::Request { args: &[b"set", b"k", b"v"], raw: Some(&raw), command: None, first_key_hash: None };
+    let request =
+        crate::Request { args: &[b"set", b"k", b"v"], raw: Some(&raw), command: None, first_key_hash: None };
     assert_eq!(node.engine.apply(ClientId::new(1), request), Ok(()));
     assert_eq!(node.engine.log.offset(), Offset::new(1000 + raw.len() as u64));
     assert_eq!(node.send(2, "get k"), "$1 v");

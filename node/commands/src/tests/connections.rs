@@ -57,7 +57,10 @@ fn hello_tells_who_we_are_in_the_protocol_it_chooses() {
 #[test]
 fn hello_needs_the_password_that_is_asked_for() {
     let mut node = Node::with(Settings { requirepass: "secret".to_owned(), ..Settings::default() });
-    assert!(node.send(1, "hello 3").starts_with("-NOAUTH HELLO must be called with the client already authenticated"));
+    assert!(
+        node.send(1, "hello 3")
+            .starts_with("-NOAUTH HELLO must be called with the client already authenticated")
+    );
     assert!(node.send(1, "hello 3 auth default wrong").starts_with("-WRONGPASS"));
     assert!(node.send(1, "hello 3 auth default secret").starts_with("%7"));
     check(&mut node, &[("reset", "+RESET"), ("get k", "-NOAUTH Authentication required.")]);

@@ -13,11 +13,17 @@ fn unknown_commands_and_subcommands_are_refused_in_redis_words() {
             ("foo", "-ERR unknown command 'foo', with args beginning with:"),
             ("foo a b", "-ERR unknown command 'foo', with args beginning with: 'a' 'b'"),
             ("client nosuch", "-ERR unknown subcommand 'nosuch'. Try CLIENT HELP."),
-            ("CLIENT MAINT_NOTIFICATIONS ON", "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP."),
+            (
+                "CLIENT MAINT_NOTIFICATIONS ON",
+                "-ERR unknown subcommand 'MAINT_NOTIFICATIONS'. Try CLIENT HELP.",
+            ),
             ("client", "-ERR wrong number of arguments for 'client' command"),
             ("CLIENT ID x", "-ERR wrong number of arguments for 'client|id' command"),
             ("get", "-ERR wrong number of arguments for 'get' command"),
-            ("debug nosuch", "-ERR unknown subcommand or wrong number of arguments for 'nosuch'. Try DEBUG HELP."),
+            (
+                "debug nosuch",
+                "-ERR unknown subcommand or wrong number of arguments for 'nosuch'. Try DEBUG HELP.",
+            ),
         ],
     );
     assert_eq!(
@@ -44,10 +50,20 @@ fn every_command_answers_to_any_number_of_arguments_without_harm() {
             let subcommands = row.subcommands.iter().map(|sub| format!("{} {}", row.name, sub.name));
             std::iter::once(row.name.to_owned()).chain(subcommands)
         })
-        .filter(|name| !matches!(name.as_str(), "quit" | "sync" | "psync" | "shutdown" | "client reply" | "client pause"))
+        .filter(|name| {
+            !matches!(name.as_str(), "quit" | "sync" | "psync" | "shutdown" | "client reply" | "client pause")
+        })
         .collect();
     for name in names {
-        for extra in ["", " a", " 1 2", " a b c", " 1 2 3 4", " a 1 b 2 c 3", " x y z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15"] {
+        for extra in [
+            "",
+            " a",
+            " 1 2",
+            " a b c",
+            " 1 2 3 4",
+            " a 1 b 2 c 3",
+            " x y z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15",
+        ] {
             node.send(1, &format!("{name}{extra}"));
             node.effects();
             node.session(1).waiting = None;
@@ -95,7 +111,10 @@ fn a_password_that_is_set_later_does_not_lock_out_who_is_in() {
     assert_eq!(node.send(1, "ping"), "+PONG");
     let late = node.connect();
     assert_eq!(node.send(late, "ping"), "-NOAUTH Authentication required.");
-    assert_eq!(node.send(1, "config set requirepass "), "-ERR wrong number of arguments for 'config|set' command");
+    assert_eq!(
+        node.send(1, "config set requirepass "),
+        "-ERR wrong number of arguments for 'config|set' command"
+    );
     assert_eq!(node.send_args(1, &["config", "set", "requirepass", ""]), "+OK");
     assert_eq!(node.send(late, "ping"), "+PONG");
 }

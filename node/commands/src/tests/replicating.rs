@@ -107,7 +107,10 @@ fn role_and_info_tell_the_place_in_replication() {
     node.engine.status.replicas.push(replica(7));
     assert_eq!(node.send(1, "role"), "*3 $6 master :0 *1 *3 $8 10.0.0.2 $4 7000 $1 7");
     let info = node.send(1, "info replication");
-    assert!(info.contains("connected_slaves:1 slave0:ip=10.0.0.2,port=7000,state=online,offset=7,lag=1 "), "{info}");
+    assert!(
+        info.contains("connected_slaves:1 slave0:ip=10.0.0.2,port=7000,state=online,offset=7,lag=1 "),
+        "{info}"
+    );
 
     node.engine.role = Role::Replica;
     node.engine.log.restart(Offset::new(100), None);
@@ -124,7 +127,10 @@ fn role_and_info_tell_the_place_in_replication() {
     node.engine.status.upstream = Some(upstream("sync"));
     let info = node.send(1, "info replication");
     assert!(info.contains("master_link_status:down"), "{info}");
-    assert!(info.contains("master_sync_left_bytes:30 ") && info.contains("master_link_down_since_seconds:10 "), "{info}");
+    assert!(
+        info.contains("master_sync_left_bytes:30 ") && info.contains("master_link_down_since_seconds:10 "),
+        "{info}"
+    );
     assert_eq!(node.send(1, "psync ? -1"), "-NOMASTERLINK Can't SYNC while not connected with my master");
 }
 

@@ -16,7 +16,10 @@ fn a_transaction_replies_one_array_and_is_logged_as_one() {
     );
     assert_eq!(node.logged(), "SELECT 0; MULTI; set a 1; incr a; EXEC");
     check(&mut node, &[("multi", "+OK"), ("exec", "*0")]);
-    check(&mut node, &[("multi", "+OK"), ("set a 3", "+QUEUED"), ("get a", "+QUEUED"), ("exec", "*2 +OK $1 3")]);
+    check(
+        &mut node,
+        &[("multi", "+OK"), ("set a 3", "+QUEUED"), ("get a", "+QUEUED"), ("exec", "*2 +OK $1 3")],
+    );
     assert_eq!(node.logged(), "set a 3");
 }
 
@@ -50,7 +53,10 @@ fn the_rules_of_queueing() {
             ("exec", broken),
             // EXEC that is refused itself ends the transaction.
             ("multi", "+OK"),
-            ("exec a", "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"),
+            (
+                "exec a",
+                "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+            ),
             ("exec", "-ERR EXEC without MULTI"),
             ("multi", "+OK"),
             ("set a 1", "+QUEUED"),

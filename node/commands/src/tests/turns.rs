@@ -70,7 +70,7 @@ fn a_client_that_does_not_read_is_held_back() {
     node.receive(2, &pings(3));
     let report = node.turn();
     let owed = node.session(1).out.len();
-    assert!(owed >= OUTPUT_BYTES_PAUSE && owed < OUTPUT_BYTES_PAUSE + (2 << 20), "{owed}");
+    assert!((OUTPUT_BYTES_PAUSE..OUTPUT_BYTES_PAUSE + (2 << 20)).contains(&owed), "{owed}");
     assert_eq!((report.held_back, node.session(2).out.len()), (1, 21));
     assert_eq!(node.turn().executed, 0);
     let mut replies = 0;

@@ -63,7 +63,17 @@ impl RequestLimits {
         Self { source: RequestSource::Unauthenticated, ..Self::default() }
     }
 
+    /// Arguments of one request at most, from this source.
+    #[inline]
+    fn args_max_now(&self) -> u32 {
+        match self.source {
+            RequestSource::Unauthenticated => self.args_max.min(Self::UNAUTHENTICATED_ARGS_MAX),
+            RequestSource::Client | RequestSource::Master => self.args_max,
+        }
+    }
+
     /// Bytes of one argument at most, from this source.
+    #[inline]
     fn bulk_bytes_max_now(&self) -> u32 {
         match self.source {
             RequestSource::Unauthenticated => self.bulk_bytes_max.min(Self::UNAUTHENTICATED_BULK_BYTES_MAX),
@@ -188,18 +198,18 @@ impl RequestParser {
         limits: &RequestLimits,
         args: &mut Vec<ArgRange>,
     ) -> Result<Option<usize>, RequestError> {
-        let mut place = self.place;
-        if !place.read_count(buf, limits)? {
-            self.place = place;
-            return Ok(None);
-        }
+        let mut place = match short_number(buf) {
+            Some((left, at)) if left <= limits.args_max_now() => Place { at, left, ..Place::default() },
+            _ => match self.place.read_count(buf, limits)? {
+                Some((left, at)) => Place { at, left, ..Place::default() },
+                None => return Ok(None),
+            },
+        };
+        self.place.scanned = 0;
         let kept = args.len();
         args.reserve((place.left as usize).min((buf.len() - place.at) / ARG_BYTES_MIN + 1));
         match place.read_args(buf, limits, args) {
-            Ok(true) => {
-                self.place.scanned = 0;
-                Ok(Some(place.at))
-            }
+            Ok(true) => Ok(Some(place.at)),
             Ok(false) => {
                 self.partial.extend(args.drain(kept..));
                 self.place = place;
@@ -268,27 +278,22 @@ struct Place {
 }
 
 impl Place {
-    /// Reads the `*` line; `false` if it has not wholly arrived.
-    #[inline]
-    fn read_count(&mut self, buf: &[u8], limits: &RequestLimits) -> Result<bool, RequestError> {
+    /// Reads the `*` line where it is not as usual: the number of arguments and where the first one begins; `None` if
+    /// the line has not wholly arrived.
+    #[cold]
+    fn read_count(
+        &mut self,
+        buf: &[u8],
+        limits: &RequestLimits,
+    ) -> Result<Option<(u32, usize)>, RequestError> {
         let Some((count, at)) = self.read_number(buf, RequestError::MultibulkCountTooLong)? else {
-            return Ok(false);
+            return Ok(None);
         };
-        self.left = match count {
-            Some(count) if count > i64::from(limits.args_max) => {
-                return Err(RequestError::InvalidMultibulkLength);
-            }
-            Some(count)
-                if limits.source == RequestSource::Unauthenticated
-                    && count > i64::from(RequestLimits::UNAUTHENTICATED_ARGS_MAX) =>
-            {
-                return Err(RequestError::UnauthenticatedMultibulk);
-            }
-            Some(count) => count.max(0) as u32,
-            None => return Err(RequestError::InvalidMultibulkLength),
-        };
-        self.at = at;
-        Ok(true)
+        match count {
+            Some(count) if count <= i64::from(limits.args_max_now()) => Ok(Some((count.max(0) as u32, at))),
+            Some(count) if count <= i64::from(limits.args_max) => Err(RequestError::UnauthenticatedMultibulk),
+            _ => Err(RequestError::InvalidMultibulkLength),
+        }
     }
 
     /// Appends the arguments from here on to `args`; `false` if not all of them have arrived.
@@ -387,24 +392,7 @@ impl Place {
 
     /// Reads the number behind the first byte of the line at `at`: the number (`None` if it is none) and where the
     /// next line begins. `None` if the line has not wholly arrived.
-    #[inline]
     fn read_number(
-        &mut self,
-        buf: &[u8],
-        too_long: RequestError,
-    ) -> Result<Option<(Option<i64>, usize)>, RequestError> {
-        match short_number(&buf[self.at..]) {
-            Some((number, len)) => {
-                self.scanned = 0;
-                Ok(Some((Some(i64::from(number)), self.at + len)))
-            }
-            None => self.read_unusual_number(buf, too_long),
-        }
-    }
-
-    /// The same for lines that are long, wrong, negative or not there yet.
-    #[cold]
-    fn read_unusual_number(
         &mut self,
         buf: &[u8],
         too_long: RequestError,

@@ -12,8 +12,8 @@ use rejoin_replication::{
 };
 
 use super::link::{Link, Side};
-use super::transcript::Transcript;
 use super::payload_of;
+use super::transcript::Transcript;
 
 /// What the master can do.
 pub struct Abilities {
@@ -181,7 +181,9 @@ impl MasterSide {
             match event {
                 SessionEvent::Online { from } => self.cursor = from.prior(),
                 SessionEvent::Acked { offset, .. } => self.core.handle_ack(now, *id, offset),
-                SessionEvent::SnapshotSent => transcript.note("the master has sent the snapshot that was asked for"),
+                SessionEvent::SnapshotSent => {
+                    transcript.note("the master has sent the snapshot that was asked for")
+                }
             }
         }
         self.core.handle_state(*id, session.state());
@@ -223,7 +225,8 @@ impl MasterSide {
         match name.as_str() {
             "PING" => self.answer("+PONG"),
             "AUTH" => {
-                self.client.authenticated = rest.last().copied() == self.abilities.password.map(str::as_bytes);
+                self.client.authenticated =
+                    rest.last().copied() == self.abilities.password.map(str::as_bytes);
                 self.answer(if self.client.authenticated { "+OK" } else { "-WRONGPASS invalid password" });
             }
             "REPLCONF" if !self.abilities.knows_psync => self.answer("-ERR unknown command 'REPLCONF'"),
@@ -240,7 +243,9 @@ impl MasterSide {
     fn handle_replconf(&mut self, rest: &[&[u8]]) {
         for option in ReplconfOptions::new(rest).unwrap() {
             match option.unwrap() {
-                ReplconfOption::ListeningPort(port) => self.client.hello.listening_port = port.try_into().unwrap(),
+                ReplconfOption::ListeningPort(port) => {
+                    self.client.hello.listening_port = port.try_into().unwrap()
+                }
                 ReplconfOption::Capa(Some(Capability::Eof)) => self.client.hello.capa_eof = true,
                 ReplconfOption::Capa(Some(Capability::Psync2)) => self.client.hello.capa_psync2 = true,
                 ReplconfOption::RdbOnly(only) => self.client.hello.rdb_only = only,

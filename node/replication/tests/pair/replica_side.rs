@@ -7,8 +7,8 @@ use rejoin_protocol::psync::LINE_BYTES_MAX;
 use rejoin_protocol::resp::{ArgRange, RequestLimits, RequestParser};
 use rejoin_protocol::{ByteCount, Epoch, Offset};
 use rejoin_replication::{
-    FirstAck, Follower, FollowerSettings, MasterAddress, Position, ReplicaAction, ReplicaCore, ReplicaSettings, Taken,
-    Upstream, UpstreamPhase, UpstreamSettings,
+    FirstAck, Follower, FollowerSettings, MasterAddress, Position, ReplicaAction, ReplicaCore,
+    ReplicaSettings, Taken, Upstream, UpstreamPhase, UpstreamSettings,
 };
 
 use super::link::{Link, Side};
@@ -85,7 +85,8 @@ impl ReplicaSide {
     }
 
     pub fn handle_dialed(&mut self, now: Duration) {
-        let wanted = self.core.handle_dialed(now, self.epoch, self.held).expect("the attempt is the present one");
+        let wanted =
+            self.core.handle_dialed(now, self.epoch, self.held).expect("the attempt is the present one");
         self.upstream = Some(Upstream::new(now, self.settings.clone(), wanted));
     }
 
@@ -202,7 +203,8 @@ impl ReplicaSide {
             }
             ReplicaAction::StartStreaming { after, .. } => {
                 assert_eq!(self.held.map(|held| held.offset), Some(after));
-                let first_ack = self.upstream.take().map_or(FirstAck::Periodic, |upstream| upstream.first_ack());
+                let first_ack =
+                    self.upstream.take().map_or(FirstAck::Periodic, |upstream| upstream.first_ack());
                 self.follower = Some(Follower::new(now, FollowerSettings::default(), after, first_ack));
                 self.apply(now);
             }

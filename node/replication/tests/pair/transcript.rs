@@ -18,7 +18,10 @@ impl Transcript {
     pub fn master_says(&mut self, bytes: &[u8]) {
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let text = line.trim_ascii_end();
-            self.say("master", if text.is_empty() { "(newline)".into() } else { text.escape_ascii().to_string() });
+            self.say(
+                "master",
+                if text.is_empty() { "(newline)".into() } else { text.escape_ascii().to_string() },
+            );
         }
     }
 

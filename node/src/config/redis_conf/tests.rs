@@ -11,7 +11,11 @@ fn words_are_split_at_blanks_and_unquoted() {
     assert_eq!(split_words(r#"save """#).unwrap(), ["save", ""]);
     assert_eq!(split_words(r#"a "b c" 'd "e"'"#).unwrap(), ["a", "b c", "d \"e\""]);
     assert_eq!(split_words(r#"foo"bar baz" x"#).unwrap(), ["foobar baz", "x"]);
-    assert_eq!(split_words("a#b #c").unwrap(), ["a#b", "#c"], "only a line's first character begins a comment");
+    assert_eq!(
+        split_words("a#b #c").unwrap(),
+        ["a#b", "#c"],
+        "only a line's first character begins a comment"
+    );
 }
 
 #[test]

@@ -26,10 +26,13 @@ fn expire_is_logged_as_an_absolute_time() {
 
 #[test]
 fn expire_into_the_past_deletes() {
-    for command in ["EXPIRE k 0", "EXPIRE k -1", "PEXPIRE k -5", "EXPIREAT k 1", "PEXPIREAT k 0", "PEXPIRE k -5 LT"] {
+    for command in
+        ["EXPIRE k 0", "EXPIRE k -1", "PEXPIRE k -5", "EXPIREAT k 1", "PEXPIREAT k 0", "PEXPIRE k -5 LT"]
+    {
         Node::with(&["SET k v"]).story(&[(command, "1", "DEL k"), ("EXISTS k", "0", "")]);
     }
-    Node::with(&["SET k v"]).story(&[("PEXPIRE k -5 GT", "0", ""), ("PEXPIREAT k -9223372036854775808", "1", "DEL k")]);
+    Node::with(&["SET k v"])
+        .story(&[("PEXPIRE k -5 GT", "0", ""), ("PEXPIREAT k -9223372036854775808", "1", "DEL k")]);
 }
 
 #[test]

@@ -55,9 +55,24 @@ fn a_missing_hash_is_an_empty_one() {
 fn other_types_are_refused() {
     let mut node = Node::with(&["SET s v"]);
     for command in [
-        "HSET s f v", "HMSET s f v", "HSETNX s f v", "HGET s f", "HMGET s f", "HGETALL s", "HDEL s f", "HLEN s",
-        "HSTRLEN s f", "HEXISTS s f", "HKEYS s", "HVALS s", "HINCRBY s f 1", "HINCRBYFLOAT s f 1", "HSCAN s 0",
-        "HSCAN s 0 COUNT abc", "HRANDFIELD s", "HRANDFIELD s 1",
+        "HSET s f v",
+        "HMSET s f v",
+        "HSETNX s f v",
+        "HGET s f",
+        "HMGET s f",
+        "HGETALL s",
+        "HDEL s f",
+        "HLEN s",
+        "HSTRLEN s f",
+        "HEXISTS s f",
+        "HKEYS s",
+        "HVALS s",
+        "HINCRBY s f 1",
+        "HINCRBYFLOAT s f 1",
+        "HSCAN s 0",
+        "HSCAN s 0 COUNT abc",
+        "HRANDFIELD s",
+        "HRANDFIELD s 1",
     ] {
         node.reads(&[(command, WRONG_TYPE)]);
     }
@@ -154,7 +169,8 @@ fn random_fields() {
 
 #[test]
 fn random_fields_refuse_what_makes_no_sense() {
-    let bounds = "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    let bounds =
+        "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
     let out_of_range = "-ERR value is out of range";
     with_hash(3).reads(&[
         ("HRANDFIELD h abc", NOT_AN_INTEGER),

@@ -122,13 +122,16 @@ fn scan_meets_every_key_once() {
         node.run(&format!("SET key:{n} {n}"));
         node.run(&format!("HSET hash:{n} f v"));
     }
-    for (options, expected) in [("", 2000), ("MATCH key:*", 1000), ("TYPE HASH", 1000), ("TYPE zset", 0), ("COUNT 77", 2000)]
+    for (options, expected) in
+        [("", 2000), ("MATCH key:*", 1000), ("TYPE HASH", 1000), ("TYPE zset", 0), ("COUNT 77", 2000)]
     {
         let (mut cursor, mut seen) = ("0".to_owned(), Vec::new());
         loop {
             let reply = node.run(&format!("SCAN {cursor} {options}"));
             let (next, keys) = reply.trim_start_matches('[').split_once(", [").unwrap();
-            seen.extend(keys.trim_end_matches(']').split(", ").filter(|key| !key.is_empty()).map(str::to_owned));
+            seen.extend(
+                keys.trim_end_matches(']').split(", ").filter(|key| !key.is_empty()).map(str::to_owned),
+            );
             cursor = next.to_owned();
             if cursor == "0" {
                 break;
@@ -147,7 +150,10 @@ fn scan_refuses_what_makes_no_sense() {
         ("SCAN abc", "-ERR invalid cursor"),
         ("SCAN \" 1\"", "-ERR invalid cursor"),
         ("SCAN 18446744073709551616", "-ERR invalid cursor"),
+        ("SCAN +", "-ERR invalid cursor"),
         ("SCAN 18446744073709551615", "[0, []]"),
+        ("SCAN -1", "[0, []]"),
+        ("SCAN \"\"", "[0, []]"),
         ("SCAN 0 COUNT 0", "-ERR syntax error"),
         ("SCAN 0 COUNT -1", "-ERR syntax error"),
         ("SCAN 0 COUNT abc", "-ERR value is not an integer or out of range"),
@@ -175,5 +181,11 @@ fn object() {
         ("GET s", "v"),
     ]);
     node.pass_millis(7000);
-    node.reads(&[("TTL s", "-1"), ("EXISTS s", "1"), ("OBJECT IDLETIME s", "7"), ("TOUCH s", "1"), ("OBJECT IDLETIME s", "0")]);
+    node.reads(&[
+        ("TTL s", "-1"),
+        ("EXISTS s", "1"),
+        ("OBJECT IDLETIME s", "7"),
+        ("TOUCH s", "1"),
+        ("OBJECT IDLETIME s", "0"),
+    ]);
 }

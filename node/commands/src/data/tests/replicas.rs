@@ -33,7 +33,8 @@ fn a_time_in_the_past_is_only_recorded_until_the_master_deletes() {
 
 #[test]
 fn a_client_of_a_writable_replica_writes_over_what_has_expired() {
-    for (command, key, expected) in [("APPEND k x", "GET k", "x"), ("INCR k", "GET k", "1"), ("HSET k f v", "HGET k f", "v")]
+    for (command, key, expected) in
+        [("APPEND k x", "GET k", "x"), ("INCR k", "GET k", "1"), ("HSET k f v", "HGET k f", "v")]
     {
         let mut node = Node::with(&["SET k 5 PX 1"]);
         node.become_replica();

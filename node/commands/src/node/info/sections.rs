@@ -105,7 +105,9 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("expired_stale_perc", "0.00");
     lines.add("expired_time_cap_reached_count", 0);
     lines.add("expire_cycle_cpu_milliseconds", 0);
-    for name in ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"] {
+    for name in
+        ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]
+    {
         lines.add(name, 0);
     }
     lines.add("keyspace_hits", stats.keyspace_hits);
@@ -135,9 +137,12 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("dump_payload_sanitizations", 0);
     lines.add("total_reads_processed", stats.reads_processed);
     lines.add("total_writes_processed", stats.writes_processed);
-    for name in
-        ["io_threaded_reads_processed", "io_threaded_writes_processed", "reply_buffer_shrinks", "reply_buffer_expands"]
-    {
+    for name in [
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+        "reply_buffer_shrinks",
+        "reply_buffer_expands",
+    ] {
         lines.add(name, 0);
     }
 }

@@ -32,10 +32,14 @@ impl Filter {
                 b"laddr" => filter.laddr = Some(value.to_vec()),
                 b"user" if value == b"default" => {}
                 b"user" => {
-                    return Err(Failure::text(format!("ERR No such user '{}'", String::from_utf8_lossy(value))));
+                    return Err(Failure::text(format!(
+                        "ERR No such user '{}'",
+                        String::from_utf8_lossy(value)
+                    )));
                 }
                 b"maxage" => {
-                    let age = parse_i64(value).ok_or(Failure::text("ERR maxage is not an integer or out of range"))?;
+                    let age = parse_i64(value)
+                        .ok_or(Failure::text("ERR maxage is not an integer or out of range"))?;
                     if age <= 0 {
                         return Err(Failure::text("ERR maxage should be greater than 0"));
                     }

@@ -13,15 +13,12 @@ pub(super) fn pause(call: &mut Call<'_>) -> Result<(), Failure> {
         [_] => return Err(Failure::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(Failure::Syntax),
     };
-    let millis = parse_i64(call.args[2]).ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
+    let millis =
+        parse_i64(call.args[2]).ok_or(Failure::text("ERR timeout is not an integer or out of range"))?;
     if millis < 0 {
         return Err(Failure::text("ERR timeout is negative"));
     }
-    let until = call
-        .now()
-        .get()
-        .checked_add(millis)
-        .ok_or(Failure::text("ERR timeout is out of range"))?;
+    let until = call.now().get().checked_add(millis).ok_or(Failure::text("ERR timeout is out of range"))?;
     call.engine.begin_pause(Pause { until: UnixMillis::new(until), writes_only });
     call.reply().ok();
     Ok(())

@@ -1,0 +1,121 @@
+//! The node between real servers: as the master of each, as the replica of each, and in the middle of a chain.
+
+#![allow(clippy::unwrap_used)]
+
+use rejoin_chaos::replication::{ensure_same_data, follow, wait_for_equal_offsets};
+use rejoin_chaos::servers::{Binary, Server, ServerKind};
+
+fn node() -> Server {
+    Server::start(&Binary::node(None).unwrap(), &[]).unwrap()
+}
+
+fn stock(kind: ServerKind) -> Server {
+    Server::start(&Binary::stock(kind).unwrap(), &[]).unwrap()
+}
+
+/// Strings and hashes, small and large, in two databases, with and without expiry, and keys that are not text.
+fn write_data(master: &Server, generation: &str) {
+    let mut client = master.client().unwrap();
+    for n in 0..2_000 {
+        client.queue(&["SET", &format!("{generation}:key:{n}"), &"v".repeat(n % 300)]);
+    }
+    for n in 0..300 {
+        client.queue(&["HSET", &format!("{generation}:large"), &format!("field:{n}"), &n.to_string()]);
+    }
+    client.queue(&["HSET", &format!("{generation}:small"), "a", "1", "b", "two"]);
+    client.queue(&["SET", &format!("{generation}:expires"), "x", "EX", "10000"]);
+    client.queue(&["PEXPIRE", &format!("{generation}:large"), "10000000"]);
+    client.queue(&[b"SET", generation.as_bytes(), b"\x00\r\n\xff".as_slice()]);
+    client.queue(&["INCRBYFLOAT", &format!("{generation}:ratio"), "0.1"]);
+    client.queue(&["SELECT", "3"]);
+    client.queue(&["SET", "elsewhere", generation]);
+    client.queue(&["MULTI"]);
+    client.queue(&["INCR", "counter"]);
+    client.queue(&["SET", "gone", "x", "PX", "1"]);
+    client.queue(&["EXEC"]);
+    client.flush().unwrap();
+    client.skip_replies(2_000 + 300 + 5 + 6).unwrap();
+    // Seen to be gone here, so that the master has told its replicas.
+    rejoin_chaos::wait::until("a key to expire", || Ok(client.ask_integer(&["EXISTS", "gone"])? == 0))
+        .unwrap();
+}
+
+fn replicate(master: &Server, replica: &Server) {
+    write_data(master, "before");
+    follow(replica, master.port()).unwrap();
+    wait_for_equal_offsets(master, replica).unwrap();
+    write_data(master, "after");
+    ensure_same_data(master, replica).unwrap();
+    let mut client = replica.client().unwrap();
+    assert_eq!(client.ask_text(&["GET", "after:ratio"]).unwrap(), "0.1");
+    let refused = client.call(&["SET", "x", "y"]).unwrap();
+    assert!(refused.to_string().starts_with("-READONLY"), "a replica answered a write with {refused}");
+}
+
+#[test]
+fn redis_7_follows_the_node() {
+    replicate(&node(), &stock(ServerKind::Redis70));
+}
+
+#[test]
+fn redis_8_follows_the_node() {
+    replicate(&node(), &stock(ServerKind::Redis82));
+}
+
+#[test]
+fn valkey_9_follows_the_node() {
+    replicate(&node(), &stock(ServerKind::Valkey91));
+}
+
+#[test]
+fn redis_6_follows_the_node() {
+    replicate(&node(), &stock(ServerKind::Redis62));
+}
+
+#[test]
+fn the_node_follows_redis_7() {
+    replicate(&stock(ServerKind::Redis70), &node());
+}
+
+#[test]
+fn the_node_follows_redis_8() {
+    replicate(&stock(ServerKind::Redis82), &node());
+}
+
+#[test]
+fn the_node_follows_valkey_9() {
+    replicate(&stock(ServerKind::Valkey91), &node());
+}
+
+#[test]
+fn the_node_follows_redis_6() {
+    replicate(&stock(ServerKind::Redis62), &node());
+}
+
+#[test]
+fn the_node_stands_in_the_middle_of_a_chain() {
+    let (first, middle, last) = (stock(ServerKind::Redis70), node(), stock(ServerKind::Redis70));
+    write_data(&first, "before");
+    follow(&middle, first.port()).unwrap();
+    wait_for_equal_offsets(&first, &middle).unwrap();
+    follow(&last, middle.port()).unwrap();
+    wait_for_equal_offsets(&middle, &last).unwrap();
+    write_data(&first, "after");
+    ensure_same_data(&first, &middle).unwrap();
+    ensure_same_data(&middle, &last).unwrap();
+    // The same stream everywhere: the end of the chain knows the offsets of its beginning.
+    ensure_same_data(&first, &last).unwrap();
+}
+
+#[test]
+fn a_promoted_node_keeps_its_data_and_takes_writes() {
+    let (master, replica) = (stock(ServerKind::Redis70), node());
+    write_data(&master, "before");
+    follow(&replica, master.port()).unwrap();
+    wait_for_equal_offsets(&master, &replica).unwrap();
+    let mut client = replica.client().unwrap();
+    client.ask(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    client.ask(&["SET", "own", "write"]).unwrap();
+    assert_eq!(client.ask_text(&["GET", "before:ratio"]).unwrap(), "0.1");
+    assert_eq!(client.ask_text(&["GET", "own"]).unwrap(), "write");
+}
