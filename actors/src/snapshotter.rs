@@ -210,10 +210,11 @@ impl FanOut {
             self.send(&rest)?;
         }
         for receiver in &mut self.receivers {
-            receiver.chunks = None;
+            // First the word that it is whole, then the end of the pieces: who sees the end looks for the word.
             if let Some(is_whole) = receiver.is_whole.take() {
                 let _ = is_whole.send(());
             }
+            receiver.chunks = None;
         }
         Ok(())
     }

@@ -63,7 +63,7 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
         version: None,
     };
     let machine = Upstream::new(context.clock.now(), settings, wanted);
-    Conversation { context, link, stream, machine, input: Vec::new(), loading: None, unreported: 0 }.run().await
+    Conversation { context, link, stream, machine, input: Vec::new(), taken: 0, loading: None, unreported: 0 }.run().await
 }
 
 /// A load and what the master said of it.
@@ -77,8 +77,10 @@ struct Conversation<'a> {
     link: Link,
     stream: Box<dyn ByteStream>,
     machine: Upstream,
-    /// Bytes read and not yet taken.
+    /// Bytes read.
     input: Vec<u8>,
+    /// How many of them the machine has taken.
+    taken: usize,
     loading: Option<Loading>,
     /// Payload bytes since the last report.
     unreported: u64,
@@ -111,29 +113,24 @@ impl Conversation<'_> {
 
     /// Takes what has arrived; whether the stream was handed over.
     async fn take_input(&mut self) -> Outcome<bool> {
-        let mut taken = 0;
-        loop {
+        while self.taken < self.input.len() {
             let now = self.context.clock.now();
-            match self.machine.handle_bytes(now, &self.input[taken..])? {
-                Taken::Conversation(0) => break,
-                Taken::Conversation(count) => taken += count,
-                Taken::Payload { held, chunk, taken: count } => {
+            match self.machine.handle_bytes(now, &self.input[self.taken..])? {
+                Taken::Conversation(0) | Taken::Stream => break,
+                Taken::Conversation(count) => self.taken += count,
+                Taken::Payload { held, chunk, taken } => {
                     let piece = [held, chunk].concat();
-                    taken += count;
+                    self.taken += taken;
                     self.load(piece).await?;
-                }
-                Taken::Stream => {
-                    // The machine has told, or will tell, by an event what the stream continues.
-                    self.input.drain(..taken);
-                    return self.handle_events().await;
                 }
             }
             if self.handle_events().await? {
                 return Ok(true);
             }
         }
-        self.input.drain(..taken);
-        self.handle_events().await
+        let is_handed_over = self.handle_events().await?;
+        self.input.drain(..std::mem::take(&mut self.taken));
+        Ok(is_handed_over)
     }
 
     async fn load(&mut self, piece: Vec<u8>) -> Outcome<()> {
@@ -271,7 +268,7 @@ impl Conversation<'_> {
             following: self.link.following,
             epoch: self.link.epoch,
             stream: stream.detach()?,
-            received: std::mem::take(&mut self.input),
+            received: self.input.split_off(std::mem::take(&mut self.taken)),
             after,
             first_ack: self.machine.first_ack(),
             repl_timeout: self.link.introduction.repl_timeout,

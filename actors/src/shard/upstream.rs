@@ -104,7 +104,7 @@ async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStream
 /// Applies and logs all whole commands that have arrived.
 fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> StreamOutcome {
     let shard = &mut *shard.borrow_mut();
-    let limits = RequestLimits::default();
+    let limits = RequestLimits::master();
     shard.engine.now = unix_now();
     loop {
         input.decode(&limits, true);
@@ -120,6 +120,9 @@ fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> Str
         });
         shard.ticker.wake_if_parked();
         follower.handle_applied(shard.log_handle.visible());
+        if let Some(upstream) = &mut shard.engine.status.upstream {
+            upstream.read_offset = shard.log.appended();
+        }
         for effect in std::mem::take(&mut shard.engine.effects) {
             if let Effect::AckMaster { offset } = effect {
                 follower.handle_getack(offset);
@@ -157,7 +160,6 @@ impl Shard {
         self.engine.stats.net_input_bytes += received as u64;
         if let Some(upstream) = &mut self.engine.status.upstream {
             upstream.last_io = unix_now();
-            upstream.read_offset = self.log.appended();
         }
     }
 

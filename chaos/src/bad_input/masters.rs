@@ -23,7 +23,7 @@ pub(super) const ALL: &[Script] = &[
     script("CONTINUE, then garbage", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\n$$$\x00\x01\r\n").as_bytes())
     }),
-    script("CONTINUE, then an inline command", || {
+    deadly("CONTINUE, then an inline command", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\nDEL marker\r\n").as_bytes())
     }),
     script("CONTINUE, then an array of -5", || {

@@ -110,9 +110,10 @@ fn guarded<T>(
     case: impl FnOnce(&Server) -> Result<T>,
 ) -> Result<T> {
     let outcome = case(server).with_context(&what);
+    let intact = server.client().and_then(|mut client| ensure_data(&mut client, MARKERS)).with_context(&what);
     ensure!(server.is_alive(), "{}: the server died; the end of its log:\n{}", what(), server.log_tail());
     let outcome = outcome?;
-    ensure_data(&mut server.client()?, MARKERS).with_context(&what)?;
+    intact.with_context(|| format!("the end of the server's log:\n{}", server.log_tail()))?;
     Ok(outcome)
 }
 

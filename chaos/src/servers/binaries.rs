@@ -104,15 +104,14 @@ impl Binary {
         self.kind != ServerKind::Node || self.is_stand_in
     }
 
-    /// What every process of this kind gets besides port, bind, dir and logfile: no dump file at exit, DEBUG for the
-    /// digest, no delay before a disk-less sync, and a backlog that outlasts a short cut under full load. The node is
-    /// started as its users start it.
+    /// What every process of this kind gets besides port, bind, dir and logfile: DEBUG for the digest, and stock servers
+    /// no dump file at exit, no delay before a disk-less sync, and a backlog that outlasts a short cut under full load.
+    /// Otherwise the node is started as its users start it.
     pub(super) fn default_options(&self) -> Vec<&'static str> {
-        if !self.is_stock() {
-            return Vec::new();
+        let mut options = Vec::new();
+        if self.is_stock() {
+            options.extend(["--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"]);
         }
-        let mut options =
-            vec!["--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"];
         // Before 7.0 DEBUG was always there, and the option was not.
         if self.kind != ServerKind::Redis62 {
             options.extend(["--enable-debug-command", "yes"]);

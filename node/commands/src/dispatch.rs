@@ -10,12 +10,15 @@ const ECHOED_BYTES_MAX: usize = 128;
 
 impl Engine {
     /// Executes one request of `client`, whose replies go to its session's output. Unknown clients are ignored, and so
-    /// are those that are closing. [`Engine::run_turn`] is the way for many requests.
+    /// are those that are closing. A command that would wait is answered at once. [`Engine::run_turn`] is the way for
+    /// requests that come over connections.
     pub fn execute(&mut self, client: ClientId, request: Request<'_>) {
         let Some(slot) = self.sessions.slot_of(client) else { return };
         let Some(mut session) = self.sessions.take(slot, client) else { return };
         if session.is_open() {
+            self.must_not_wait = true;
             self.dispatch(&mut session, request);
+            self.must_not_wait = false;
         }
         self.sessions.put_back(slot, session);
     }

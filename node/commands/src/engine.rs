@@ -5,7 +5,7 @@ use rejoin_keyspace::{KeyHash, Keyspace, KeyspaceOptions};
 use rejoin_protocol::{ClientId, DbIndex, Offset, UnixMillis};
 
 use crate::{
-    Call, Command, Effect, Failure, Session, Settings,
+    Call, Command, Effect, Failure, Session, SessionKind, Settings,
     node::{
         pause::Pause,
         rates::Rates,
@@ -66,8 +66,8 @@ pub struct Engine {
     pub(crate) waiting: Vec<ClientId>,
     /// A client waits for replicas that should be asked how far they are.
     pub(crate) acks_wanted: bool,
-    /// EXEC is running: nothing may wait.
-    pub(crate) in_transaction: bool,
+    /// EXEC is running, or a request without a turn: nothing may wait.
+    pub(crate) must_not_wait: bool,
     /// An effect must be carried out before anything else is executed; reset by each turn.
     pub(crate) turn_ended: bool,
     /// What the instantaneous figures of INFO are made of.
@@ -94,7 +94,7 @@ impl Engine {
             pause: None,
             waiting: Vec::new(),
             acks_wanted: false,
-            in_transaction: false,
+            must_not_wait: false,
             turn_ended: false,
             rates: Rates::default(),
             random_state: random_seed | 1,
@@ -131,10 +131,13 @@ impl Engine {
         self.effects.push(effect);
     }
 
-    /// Whether the node follows a master, as its settings say it (the link may not be there yet).
-    #[must_use]
-    pub fn follows_a_master(&self) -> bool {
-        self.role == Role::Replica
+    /// Whether operators see a session: those that the shard keeps for itself have no address of ours, and the master's
+    /// counts only while it is followed.
+    pub(crate) fn is_shown(&self, session: &Session) -> bool {
+        match session.kind {
+            SessionKind::Client => !session.laddr.is_empty(),
+            SessionKind::Master => self.role == Role::Replica,
+        }
     }
 
     /// Runs a handler as (part of) a unit: stamps positions, takes back a failed reply, propagates what was changed.

@@ -196,6 +196,8 @@ pub struct ReplicaCore {
     load: Option<Load>,
     /// Set when the link ceases to stream; cleared when it streams.
     down_since: Option<Duration>,
+    /// When the stream last began to flow.
+    streaming_since: Duration,
     /// Set at each input.
     last_io: Duration,
     actions: VecDeque<ReplicaAction>,
@@ -213,6 +215,7 @@ impl ReplicaCore {
             backoff: Backoff::new(settings.backoff),
             load: None,
             down_since: None,
+            streaming_since: Duration::ZERO,
             last_io: Duration::ZERO,
             actions: VecDeque::new(),
         }
@@ -312,7 +315,7 @@ impl ReplicaCore {
                 if let Some(replid) = replid.filter(|replid| *replid != held.replid) {
                     self.actions.push_back(ReplicaAction::AdoptLineage { replid, at: held.offset });
                 }
-                self.become_streaming(held.offset);
+                self.become_streaming(now, held.offset);
             }
             (Link::Handshake { .. }, UpstreamEvent::FullSync { replid, offset, length }) => {
                 self.begin_load(*replid, offset.unwrap_or(Offset::ZERO), *length);
@@ -366,6 +369,10 @@ impl ReplicaCore {
         }
         if self.link == Link::Streaming {
             self.down_since = Some(now);
+            // A stream that breaks at once (a command that cannot be applied) is no success: it would break again.
+            if now.saturating_sub(self.streaming_since) >= self.settings.backoff.max {
+                self.backoff.handle_success();
+            }
         }
         if self.load.is_some_and(|load| load.is_whole) {
             // All of it came: worth more than another full sync.
@@ -458,16 +465,16 @@ impl ReplicaCore {
             offset: load.offset,
         });
         if self.link == Link::Syncing {
-            self.become_streaming(load.offset);
+            self.become_streaming(now, load.offset);
         } else {
             self.dial(now);
         }
     }
 
-    fn become_streaming(&mut self, after: Offset) {
+    fn become_streaming(&mut self, now: Duration, after: Offset) {
         self.link = Link::Streaming;
         self.down_since = None;
-        self.backoff.handle_success();
+        self.streaming_since = now;
         self.actions.push_back(ReplicaAction::StartStreaming { epoch: self.epoch, after });
     }
 

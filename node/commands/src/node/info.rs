@@ -26,7 +26,8 @@ struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn sessions(&self) -> impl Iterator<Item = &'a Session> {
-        self.engine.sessions.iter().chain(std::iter::once(self.asking))
+        let engine = self.engine;
+        engine.sessions.iter().chain(std::iter::once(self.asking)).filter(|session| engine.is_shown(session))
     }
 }
 

@@ -33,7 +33,7 @@ fn wait(call: &mut Call<'_>) -> Result<(), Failure> {
     let wanted = usize::try_from(wanted).unwrap_or(0);
     let offset = call.session.last_write;
     let held = call.engine.replicas_holding(offset);
-    if held >= wanted || call.engine.in_transaction || call.session.kind == SessionKind::Master {
+    if held >= wanted || call.engine.must_not_wait || call.session.kind == SessionKind::Master {
         call.reply().integer(held as i64);
         return Ok(());
     }

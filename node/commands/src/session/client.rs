@@ -219,6 +219,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
     }
     let mut sessions: Vec<&Session> =
         call.engine.sessions.iter().chain(std::iter::once(&*call.session)).collect();
+    sessions.retain(|session| call.engine.is_shown(session));
     sessions.retain(|session| wanted_kind.is_none_or(|kind| list::ClientKind::of(session) == kind));
     sessions.retain(|session| wanted_ids.as_ref().is_none_or(|ids| ids.contains(&session.id)));
     sessions.sort_unstable_by_key(|session| session.id);

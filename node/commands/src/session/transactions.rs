@@ -136,7 +136,7 @@ impl Engine {
         queued: &[QueuedCommand],
     ) -> Result<(), (&'static Command, Failure)> {
         let mut first = Ok(());
-        self.in_transaction = true;
+        let could_not_wait = std::mem::replace(&mut self.must_not_wait, true);
         for QueuedCommand { command, args } in queued {
             let args: SmallVec<[&[u8]; 8]> = args.iter().map(|arg| &**arg).collect();
             let request = Request { args: &args, raw: None, command: Some(command), first_key_hash: None };
@@ -146,7 +146,7 @@ impl Engine {
                 first = Err((*command, failure));
             }
         }
-        self.in_transaction = false;
+        self.must_not_wait = could_not_wait;
         first
     }
 

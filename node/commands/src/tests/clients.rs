@@ -121,3 +121,33 @@ fn nothing_expires_of_itself_during_a_pause() {
     node.engine.now = UnixMillis::new(1_000_011);
     assert_eq!(node.engine.expire_due(10), 1);
 }
+
+#[test]
+fn sessions_that_the_node_keeps_for_itself_are_neither_shown_nor_killed() {
+    let mut node = Node::new();
+    let own = ClientId::new(100);
+    node.engine.sessions.insert(Session::new(own, "in-process".to_owned(), String::new(), node.engine.now));
+    let mut master =
+        Session::new(ClientId::new(101), "10.0.0.1:6379".to_owned(), String::new(), node.engine.now);
+    master.kind = crate::SessionKind::Master;
+    node.engine.sessions.insert(master);
+    assert_eq!(node.send(1, "client list").matches("id=").count(), 3);
+    assert!(node.send(1, "info clients").contains("connected_clients:3 "));
+    assert_eq!(node.send(1, "client kill type normal"), ":2");
+    assert_eq!(node.send(1, "client kill type master"), ":0");
+    assert!(node.engine.sessions.get(own).unwrap().is_open());
+    node.engine.role = crate::Role::Replica;
+    assert!(node.send(1, "client list type master").contains(" flags=M "));
+    node.effects();
+    assert_eq!(node.send(1, "client kill type master"), ":1");
+    assert_eq!(node.effects(), [Effect::CloseClient { client: ClientId::new(101), after_reply: false }]);
+}
+
+#[test]
+fn a_request_without_a_turn_never_waits() {
+    let mut node = Node::new();
+    let request =
+        crate::Request { args: &[b"wait", b"5", b"0"], raw: None, command: None, first_key_hash: None };
+    node.engine.execute(ClientId::new(1), request);
+    assert_eq!(node.replies(1), ":0");
+}

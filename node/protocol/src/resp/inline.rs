@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn words_and_quotes_as_redis_splits_them() {
-        // Each line was also sent to a redis-server 7.0.15 as `ECHO <line>`.
+        // Each line but the last was also sent to a redis-server 7.0.15, behind `EVAL "return ARGV" 0`.
         let table: &[(&[u8], &[&[u8]])] = &[
             (b"", &[]),
             (b" \t\x0b ", &[]),

@@ -37,7 +37,7 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     let engine = source.engine;
     let input_max = source.sessions().map(|session| session.query_bytes).max().unwrap_or(0);
     let output_max = source.sessions().map(|session| session.out.len()).max().unwrap_or(0);
-    lines.add("connected_clients", engine.sessions.len());
+    lines.add("connected_clients", source.sessions().count());
     lines.add("cluster_connections", 0);
     lines.add("maxclients", engine.settings.maxclients);
     lines.add("client_recent_max_input_buffer", input_max);

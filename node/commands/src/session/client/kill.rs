@@ -3,7 +3,7 @@
 use rejoin_protocol::{ClientId, number::parse_i64};
 
 use super::list::ClientKind;
-use crate::{Call, Effect, Failure, Session};
+use crate::{Call, Effect, Failure, Session, SessionKind};
 
 /// Which clients are meant; all that is given must hold.
 #[derive(Debug, Default)]
@@ -77,17 +77,24 @@ pub(super) fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
     let now = call.now().get();
     let mut killed: i64 = 0;
     let mut effects = Vec::new();
-    for session in call.engine.sessions.iter_mut().filter(|session| filter.matches(session, now)) {
-        session.closing = true;
+    let meant = |session: &&Session| call.engine.is_shown(session) && filter.matches(session, now);
+    let others: Vec<ClientId> = call.engine.sessions.iter().filter(meant).map(|session| session.id).collect();
+    for id in others {
+        // The master's session outlives its link: closing the link is all that is asked for.
+        if let Some(session) = call.engine.sessions.get_mut(id)
+            && session.kind == SessionKind::Client
+        {
+            session.closing = true;
+        }
         killed += 1;
-        effects.push(Effect::CloseClient { client: session.id, after_reply: false });
+        effects.push(Effect::CloseClient { client: id, after_reply: false });
     }
     if filter.kind == Some(ClientKind::Replica) {
         // Replicas have left the shard: their connections are the master's.
         killed += call.engine.status.replicas.len() as i64;
         effects.push(Effect::CloseReplicas);
     }
-    if !filter.spares_self && filter.matches(call.session, now) {
+    if !filter.spares_self && call.engine.is_shown(call.session) && filter.matches(call.session, now) {
         call.session.closing = true;
         killed += 1;
         effects.push(Effect::CloseClient { client: call.session.id, after_reply: true });
