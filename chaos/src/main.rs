@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use rejoin_chaos::servers::Binary;
+use rejoin_chaos::servers::{self, Binary};
 use rejoin_chaos::{bad_input, bench, differential, main_job};
 
 /// Runs the Rejoin node beside real Redis and Valkey servers, mistreats it, and compares.
@@ -103,6 +103,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    servers::end_all_on_signal()?;
     let node = Binary::node(cli.node.node_binary.as_deref())?;
     match cli.command {
         Command::MainJob { no_bench } => {

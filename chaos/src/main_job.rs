@@ -48,6 +48,14 @@ pub fn run(node: &Binary) -> Result<()> {
 }
 
 fn one_role(master: &Server, replica: &Server) -> Result<()> {
+    replicate_and_compare(master, replica).with_context(|| {
+        let tails =
+            [master, replica].map(|server| format!("{}'s log ends:\n{}", server.binary(), server.log_tail()));
+        tails.join("\n")
+    })
+}
+
+fn replicate_and_compare(master: &Server, replica: &Server) -> Result<()> {
     say(format_args!("\nMaster: {}. Replica: {}.", master.binary(), replica.binary()));
     benchmark(master, REQUESTS_LINKED / 10)?;
     say("  wrote a first data set");

@@ -33,6 +33,8 @@ pub(crate) async fn flush_forever(shard: SharedShard) {
         if ended_early {
             shard.borrow_mut().requeue_held();
         }
+        // With more work waiting, sockets and clocks still get their turn in between.
+        tokio::task::yield_now().await;
     }
 }
 

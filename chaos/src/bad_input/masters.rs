@@ -20,13 +20,13 @@ pub(super) const ALL: &[Script] = &[
         psync(format!("+FULLRESYNC {REPLID} abc\r\n$5\r\nhello").as_bytes())
     }),
     script("CONTINUE with a short replid", || psync(b"+CONTINUE abc\r\n")),
-    script("CONTINUE, then garbage", || {
+    deadly("CONTINUE, then garbage", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\n$$$\x00\x01\r\n").as_bytes())
     }),
     deadly("CONTINUE, then an inline command", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\nDEL marker\r\n").as_bytes())
     }),
-    script("CONTINUE, then an array of -5", || {
+    deadly("CONTINUE, then an array of -5", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\n*1\r\n$-5\r\n").as_bytes())
     }),
     script("NOMASTERLINK", || psync(b"-NOMASTERLINK no link\r\n")),
@@ -54,7 +54,7 @@ const fn script(name: &'static str, lines: fn() -> Vec<Said>) -> Script {
     Script { name, lines, stock_survives: true }
 }
 
-/// One that ends a stock server's process, or makes it drop its data before it looks.
+/// One that ends a stock server's process, at least sometimes, or makes it drop its data before it looks.
 const fn deadly(name: &'static str, lines: fn() -> Vec<Said>) -> Script {
     Script { name, lines, stock_survives: false }
 }

@@ -13,7 +13,7 @@ mod floods;
 mod masters;
 mod requests;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::client::Client;
 use crate::console::say;
@@ -25,69 +25,122 @@ use bystander::Bystander;
 const MARKER: (&str, &str) = ("marker", "still here");
 const MARKERS: i64 = 1_000;
 
-/// Runs all of it against `subject` and prints what each case showed. Fails at the first that went wrong.
+/// Runs all of it against `subject` and prints what each case showed. Fails at the end if any went wrong.
 pub fn run(subject: &Binary) -> Result<()> {
-    run_requests(subject)?;
-    run_floods(subject)?;
-    run_masters(subject)
+    let groups = [run_requests(subject), run_floods(subject), run_masters(subject)];
+    let failures: Vec<String> =
+        groups.into_iter().filter_map(|group| Some(format!("{:#}", group.err()?))).collect();
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
 }
 
 /// Odd requests, answered as Redis answers them.
 pub fn run_requests(subject: &Binary) -> Result<()> {
     let reference = Server::start(&Binary::stock(ServerKind::Redis70)?, &[])?;
-    let mut server = start_with_data(subject)?;
+    let mut cases = Cases::begin("request", subject)?;
     for request in requests::all() {
-        let what = || format!("bad request \"{}\"", request.name);
-        let outcome = guarded(&mut server, what, |server| requests::compare(&request, &reference, server))?;
-        say(format_args!("request  {:<44} {outcome}", request.name));
+        cases.run(&request.name, |server| requests::compare(&request, &reference, server))?;
     }
-    Ok(())
+    cases.end()
 }
 
 /// Floods and droughts.
 pub fn run_floods(subject: &Binary) -> Result<()> {
-    let mut server = start_with_data(subject)?;
+    let mut cases = Cases::begin("flood", subject)?;
     for flood in floods::ALL {
-        let before = server.memory()?.resident;
-        let bystander = Bystander::start(&server)?;
-        let outcome =
-            guarded(&mut server, || format!("flood \"{}\"", flood.name), |server| (flood.run)(server))?;
-        let seen = bystander.stop().with_context(|| format!("another client, during \"{}\"", flood.name))?;
-        let grown = seen.resident_most.saturating_sub(before);
-        say(format_args!(
-            "flood    {:<44} {outcome}; memory +{} MB of at most {}; others waited {:.1} ms at most ({} PINGs)",
-            flood.name,
-            grown >> 20,
-            flood.memory_bound >> 20,
-            seen.waited_most.as_secs_f64() * 1000.0,
-            seen.pings
-        ));
-        ensure!(
-            grown <= flood.memory_bound,
-            "\"{}\" made the server grow by {grown} bytes; the bound is {}",
-            flood.name,
-            flood.memory_bound
-        );
+        cases.run(flood.name, |server| {
+            let before = server.memory()?.resident;
+            let bystander = Bystander::start(server)?;
+            let outcome = (flood.run)(server);
+            let seen = bystander.stop().context("another client")?;
+            let grown = seen.resident_most.saturating_sub(before);
+            ensure!(
+                grown <= flood.memory_bound,
+                "the server grew by {grown} bytes; the bound is {}",
+                flood.memory_bound
+            );
+            Ok(format!(
+                "{}; memory +{} MB of at most {}; others waited {:.1} ms at most ({} PINGs)",
+                outcome?,
+                grown >> 20,
+                flood.memory_bound >> 20,
+                seen.waited_most.as_secs_f64() * 1000.0,
+                seen.pings
+            ))
+        })?;
     }
-    Ok(())
+    cases.end()
 }
 
 /// Masters that speak garbage.
 pub fn run_masters(subject: &Binary) -> Result<()> {
-    let mut server = start_with_data(subject)?;
+    let mut cases = Cases::begin("master", subject)?;
     for script in masters::ALL {
         if subject.is_stock() && !script.stock_survives {
-            say(format_args!("master   {:<44} skipped: a stock server dies or empties itself", script.name));
+            cases.skip(script.name, "a stock server dies or empties itself");
             continue;
         }
-        let what = || format!("bad master \"{}\"", script.name);
-        let outcome = guarded(&mut server, what, |server| fake_master::mistreat(script, server))?;
-        say(format_args!("master   {:<44} {outcome}", script.name));
+        cases.run(script.name, |server| fake_master::mistreat(script, server))?;
     }
-    let mut client = server.client()?;
-    client.ask(&["REPLICAOF", "NO", "ONE"])?;
-    client.ask(&["SET", "after", "the masters"])?;
-    ensure_data(&mut client, MARKERS + 1)
+    cases.run("following nobody afterwards", |server| {
+        let mut client = server.client()?;
+        client.ask(&["REPLICAOF", "NO", "ONE"])?;
+        client.ask(&["SET", "after", "the masters"])?;
+        client.ask(&["DEL", "after"])?;
+        Ok("takes writes".to_owned())
+    })?;
+    cases.end()
+}
+
+/// A server that is mistreated in one case after another; one that goes wrong does not hide those behind it.
+struct Cases {
+    group: &'static str,
+    server: Server,
+    failures: Vec<String>,
+}
+
+impl Cases {
+    fn begin(group: &'static str, subject: &Binary) -> Result<Self> {
+        Ok(Self { group, server: start_with_data(subject)?, failures: Vec::new() })
+    }
+
+    /// Runs a case, then insists that the server answers new clients and has its data. If it does not, the whole group fails
+    /// at once: there is nothing to go on with.
+    fn run(&mut self, name: &str, case: impl FnOnce(&Server) -> Result<String>) -> Result<()> {
+        let outcome = case(&self.server);
+        let intact = self.server.client().and_then(|mut client| ensure_data(&mut client, MARKERS));
+        let group = self.group;
+        ensure!(
+            self.server.is_alive(),
+            "{group} \"{name}\": the server died; the end of its log:\n{}",
+            self.server.log_tail()
+        );
+        if let Err(error) = intact {
+            let before = outcome.err().map(|error| format!(" (before that: {error:#})")).unwrap_or_default();
+            let tail = self.server.log_tail();
+            bail!(
+                "{group} \"{name}\" leaves the server broken: {error:#}{before}; the end of its log:\n{tail}"
+            );
+        }
+        match outcome {
+            Ok(outcome) => say(format_args!("{group:<8} {name:<44} {outcome}")),
+            Err(error) => {
+                say(format_args!("{group:<8} {name:<44} FAILED: {error:#}"));
+                self.failures.push(format!("{group} \"{name}\": {error:#}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&self, name: &str, reason: &str) {
+        say(format_args!("{:<8} {name:<44} skipped: {reason}", self.group));
+    }
+
+    fn end(self) -> Result<()> {
+        let failures = self.failures.join("\n");
+        ensure!(failures.is_empty(), "{failures}\nthe end of the server's log:\n{}", self.server.log_tail());
+        Ok(())
+    }
 }
 
 fn start_with_data(subject: &Binary) -> Result<Server> {
@@ -101,20 +154,6 @@ fn start_with_data(subject: &Binary) -> Result<Server> {
         client.ask(&["SET", &format!("data:{n}"), "x"])?;
     }
     Ok(server)
-}
-
-/// Runs a case, then insists that the server is alive, answers new clients and has its data.
-fn guarded<T>(
-    server: &mut Server,
-    what: impl Fn() -> String,
-    case: impl FnOnce(&Server) -> Result<T>,
-) -> Result<T> {
-    let outcome = case(server).with_context(&what);
-    let intact = server.client().and_then(|mut client| ensure_data(&mut client, MARKERS)).with_context(&what);
-    ensure!(server.is_alive(), "{}: the server died; the end of its log:\n{}", what(), server.log_tail());
-    let outcome = outcome?;
-    intact.with_context(|| format!("the end of the server's log:\n{}", server.log_tail()))?;
-    Ok(outcome)
 }
 
 fn ensure_data(client: &mut Client, keys: i64) -> Result<()> {

@@ -2,6 +2,7 @@
 //! answer the same bytes before they close the connection.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -9,6 +10,8 @@ use crate::client::{Client, encode_command};
 use crate::console::quoted;
 use crate::servers::Server;
 
+/// How long a server may take to close a connection whose other half we have closed.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(10);
 /// Redis' limit for a line: one byte more is refused.
 const LINE_MAX: usize = 64 * 1024;
 
@@ -143,6 +146,7 @@ pub(super) fn compare(request: &Request, reference: &Server, subject: &Server) -
 /// Everything that comes back until the server closes, which it does at the latest when it sees that we are done.
 fn answer_of(server: &Server, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut client = Client::connect(server.port())?;
+    client.stream().set_read_timeout(Some(CLOSE_DEADLINE)).context("setting the read timeout")?;
     client.queue_raw(bytes);
     // A server that refuses early closes while we still send.
     let _ = client.flush();

@@ -104,13 +104,12 @@ impl Binary {
         self.kind != ServerKind::Node || self.is_stand_in
     }
 
-    /// What every process of this kind gets besides port, bind, dir and logfile: DEBUG for the digest, and stock servers
-    /// no dump file at exit, no delay before a disk-less sync, and a backlog that outlasts a short cut under full load.
-    /// Otherwise the node is started as its users start it.
+    /// What every process of this kind gets besides port, bind, dir and logfile: a backlog that outlasts a short cut under
+    /// full load and DEBUG for the digest, and stock servers no dump file at exit and no delay before a disk-less sync.
     pub(super) fn default_options(&self) -> Vec<&'static str> {
-        let mut options = Vec::new();
+        let mut options = vec!["--repl-backlog-size", "64mb"];
         if self.is_stock() {
-            options.extend(["--save", "", "--repl-diskless-sync-delay", "0", "--repl-backlog-size", "64mb"]);
+            options.extend(["--save", "", "--repl-diskless-sync-delay", "0"]);
         }
         // Before 7.0 DEBUG was always there, and the option was not.
         if self.kind != ServerKind::Redis62 {

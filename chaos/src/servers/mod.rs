@@ -5,6 +5,7 @@
 //! the check that owns it does.
 
 mod binaries;
+mod running;
 mod usage;
 
 use std::fs::File;
@@ -18,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use binaries::{Binary, ServerKind, workspace_root};
+pub use running::end_all_on_signal;
 pub use usage::{CpuTime, Memory};
 
 use crate::client::Client;
@@ -117,6 +119,7 @@ impl Server {
     pub fn crash_and_restart(&mut self) -> Result<()> {
         self.child.kill().context("killing the server")?;
         self.child.wait().context("waiting for the killed server")?;
+        running::remove(self.pid());
         self.start_again()
     }
 
@@ -172,7 +175,7 @@ fn spawn(binary: &Binary, options: &[String], dir: &Path, port: u16) -> Result<C
     command.arg("--dir").arg(dir).arg("--logfile").arg(dir.join(LOG_NAME));
     command.args(binary.default_options()).args(options);
     command.stdin(Stdio::null()).stdout(streams.try_clone().context("sharing a log")?).stderr(streams);
-    command.spawn().with_context(|| format!("running {}", binary.path().display()))
+    running::spawn(&mut command, dir).with_context(|| format!("running {}", binary.path().display()))
 }
 
 fn wait_for_ping(child: &mut Child, port: u16) -> Result<()> {
@@ -207,11 +210,12 @@ fn end(child: &mut Child) {
     while Instant::now() < give_up_at {
         match child.try_wait() {
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
-            Ok(Some(_)) | Err(_) => return,
+            Ok(Some(_)) | Err(_) => return running::remove(child.id()),
         }
     }
     let _ = child.kill();
     let _ = child.wait();
+    running::remove(child.id());
 }
 
 fn pid_of(child: &Child) -> Result<Pid> {

@@ -10,7 +10,7 @@
 //!
 //! Path and tag share no bit: within a leaf all paths are alike, and a tag drawn from them would tell nothing.
 
-use siphasher::sip::SipHasher13;
+mod siphash;
 
 /// How many path bits one inner node consumes.
 pub(crate) const NIBBLE_BITS: u32 = 4;
@@ -39,7 +39,7 @@ impl HashSeed {
     #[inline]
     #[must_use]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
-        let hash = SipHasher13::new_with_key(&self.0).hash(key);
+        let hash = siphash::siphash_1_3(&self.0, key);
         #[cfg(test)]
         if self.0 == Self::WEAK.0 {
             return KeyHash(hash & 0x1000_0000_4000_e003);
