@@ -32,7 +32,12 @@ pub struct BufferManager {
 impl BufferManager {
     /// A manager of `log` that reports readers which lag more than `lag_max`.
     #[must_use]
-    pub fn new(log: LogHandle, lag_max: ByteCount, stalled: Recipient<ReplicaStalled>, guard: PartGuard) -> Self {
+    pub fn new(
+        log: LogHandle,
+        lag_max: ByteCount,
+        stalled: Recipient<ReplicaStalled>,
+        guard: PartGuard,
+    ) -> Self {
         Self { log, lag_max, cursors: BTreeMap::new(), stalled, _guard: guard }
     }
 
@@ -40,8 +45,7 @@ impl BufferManager {
         self.cursors.insert(replica, at);
         let lag = self.log.visible().since(at.prior());
         if self.lag_max > ByteCount::ZERO && lag > self.lag_max {
-            let report =
-                ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: self.lag_max.get() };
+            let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: self.lag_max.get() };
             tell(&self.stalled, report, WhenFull::Complain);
         }
     }

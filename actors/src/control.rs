@@ -171,7 +171,8 @@ impl ControlPlane {
 /// Starts the actors and tells each whom it may talk to; nowhere else.
 fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
     let snapshotter =
-        Snapshotter::new(seed.snapshot_delay, seed.dir, seed.shard.clone(), seed.events.guard("Snapshotter")).start();
+        Snapshotter::new(seed.snapshot_delay, seed.dir, seed.shard.clone(), seed.events.guard("Snapshotter"))
+            .start();
     let master = Master::create(|context: &mut Context<Master>| {
         let refused = context.address().recipient();
         let guard = seed.events.guard("AofSender");
@@ -198,7 +199,9 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
         seed.events.guard("BufferManager"),
     )
     .start();
-    let replica = Replica::new(seed.clock, seed.links.clone(), seed.shard.clone(), seed.events.guard("Replica")).start();
+    let replica =
+        Replica::new(seed.clock, seed.links.clone(), seed.shard.clone(), seed.events.guard("Replica"))
+            .start();
     let for_links = LinksReports {
         progress: master.clone().recipient(),
         lost: master.clone().recipient(),

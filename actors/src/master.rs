@@ -8,7 +8,7 @@ use actix::{Actor, Context, Handler, Recipient};
 use rejoin_commands::node::status::ReplicaStatus;
 use rejoin_persistence::{log::LogHandle, rdb::RdbTarget};
 use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
-use rejoin_replication::{AttachDecision, FullReason, LogRange, Lineage, MasterCore, ReplicaHello, Wanted};
+use rejoin_replication::{AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -126,7 +126,12 @@ impl Master {
         let replica = attach.replica;
         tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync: a snapshot will be sent");
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
-        let join = JoinSnapshot { replica, target: target_of(&attach.hello), capa_eof: attach.hello.capa_eof, deliver };
+        let join = JoinSnapshot {
+            replica,
+            target: target_of(&attach.hello),
+            capa_eof: attach.hello.capa_eof,
+            deliver,
+        };
         let is_legacy = attach.wanted == Wanted::LegacySync;
         self.serve(attach, SessionStart::Full { is_legacy, snapshot });
         if admitted {
@@ -211,8 +216,14 @@ impl Handler<AttachReplica> for Master {
     fn handle(&mut self, attach: AttachReplica, _: &mut Self::Context) {
         let now = self.seed.clock.now();
         let log = self.log_range();
-        let decision =
-            self.core.handle_attach(now, attach.replica, &attach.peer.host, &attach.hello, attach.wanted, log);
+        let decision = self.core.handle_attach(
+            now,
+            attach.replica,
+            &attach.peer.host,
+            &attach.hello,
+            attach.wanted,
+            log,
+        );
         self.carry_out(attach, decision);
         self.settle();
     }
@@ -267,7 +278,11 @@ impl Handler<ReplicaStalled> for Master {
             replica = %stalled.replica, lag_bytes = stalled.lag_bytes, lag_bytes_max = stalled.lag_bytes_max,
             "replica lags more than client-output-buffer-limit replica allows and is dropped; raise the limit to keep it"
         );
-        self.close(vec![stalled.replica], None, "it lagged more than client-output-buffer-limit replica allows");
+        self.close(
+            vec![stalled.replica],
+            None,
+            "it lagged more than client-output-buffer-limit replica allows",
+        );
     }
 }
 

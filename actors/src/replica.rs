@@ -16,7 +16,9 @@ use crate::{
     mailbox::MAILBOX_MAX,
     messages::{
         links::{Introduction, LinksMessage},
-        replica::{FollowMaster, LinkLost, LinkUp, SnapshotArrived, Unfollow, UpstreamProgress, UpstreamSaid},
+        replica::{
+            FollowMaster, LinkLost, LinkUp, SnapshotArrived, Unfollow, UpstreamProgress, UpstreamSaid,
+        },
         shard::ShardMessage,
     },
     shard::unix_now,

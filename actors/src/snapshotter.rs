@@ -253,7 +253,8 @@ impl Handler<JoinSnapshot> for Snapshotter {
 
     fn handle(&mut self, join: JoinSnapshot, context: &mut Self::Context) {
         let JoinSnapshot { replica, target, capa_eof, deliver } = join;
-        let shared = self.gathering.values_mut().find(|batch| batch.target == target && batch.capa_eof == capa_eof);
+        let shared =
+            self.gathering.values_mut().find(|batch| batch.target == target && batch.capa_eof == capa_eof);
         if let Some(batch) = shared {
             batch.waiting.push((replica, deliver));
             return;

@@ -12,7 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    ByteStream, DetachedStream, Endpoint, Lane, Lanes, Link, Listener, Transport, TransportError, TransportFuture,
+    ByteStream, DetachedStream, Endpoint, Lane, Lanes, Link, Listener, Transport, TransportError,
+    TransportFuture,
 };
 
 /// Bytes in flight in each direction before a writer waits.
@@ -39,7 +40,8 @@ impl Transport for MemoryTransport {
                 to: to.clone(),
                 source: io::Error::new(io::ErrorKind::ConnectionRefused, what.to_owned()),
             };
-            let listener = lock(&self.listeners).get(to).cloned().ok_or_else(|| unreachable("nobody listens"))?;
+            let listener =
+                lock(&self.listeners).get(to).cloned().ok_or_else(|| unreachable("nobody listens"))?;
             let (here, there) = duplex(PIPE_BYTES);
             let accepted = MemoryLink { peer: Endpoint::new("memory", 0), stream: Some(there) };
             listener.send(accepted).await.map_err(|_| unreachable("the listener is gone"))?;

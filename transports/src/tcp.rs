@@ -10,7 +10,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    ByteStream, DetachedStream, Endpoint, Lane, Lanes, Link, Listener, Transport, TransportError, TransportFuture,
+    ByteStream, DetachedStream, Endpoint, Lane, Lanes, Link, Listener, Transport, TransportError,
+    TransportFuture,
 };
 
 /// How long a connection attempt may take.
@@ -108,7 +109,8 @@ impl Listener for TcpLinkListener {
         Box::pin(async move {
             let (stream, from) = self.listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(TcpLink::new(Endpoint::new(from.ip().to_string(), from.port()), stream)) as Box<dyn Link>)
+            Ok(Box::new(TcpLink::new(Endpoint::new(from.ip().to_string(), from.port()), stream))
+                as Box<dyn Link>)
         })
     }
 }

@@ -55,7 +55,9 @@ impl Loader {
     /// The payload is complete: waits for the loader's verdict.
     pub(crate) async fn finish(&mut self) -> Result<Loaded, String> {
         self.pieces = None;
-        (&mut self.done).await.unwrap_or_else(|_| Err("the loader failed on our side, which is a defect".to_owned()))
+        (&mut self.done)
+            .await
+            .unwrap_or_else(|_| Err("the loader failed on our side, which is a defect".to_owned()))
     }
 }
 

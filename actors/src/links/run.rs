@@ -123,7 +123,12 @@ fn begin_session(context: &LinksContext, sessions: &Sessions, serve: ServeReplic
     });
 }
 
-fn end_sessions(sessions: &Sessions, replica: Option<ReplicaId>, after: Option<Offset>, reason: &'static str) {
+fn end_sessions(
+    sessions: &Sessions,
+    replica: Option<ReplicaId>,
+    after: Option<Offset>,
+    reason: &'static str,
+) {
     let sessions = sessions.borrow();
     for (_, order) in sessions.iter().filter(|(id, _)| replica.is_none_or(|wanted| wanted == **id)) {
         // Full: it has its orders already, and each of them ends it.

@@ -46,7 +46,11 @@ pub(crate) enum SessionOrder {
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Serves one replica until the session ends; returns why it did.
-pub(crate) async fn serve(context: LinksContext, serve: ServeReplica, orders: mpsc::Receiver<SessionOrder>) -> String {
+pub(crate) async fn serve(
+    context: LinksContext,
+    serve: ServeReplica,
+    orders: mpsc::Receiver<SessionOrder>,
+) -> String {
     let replica = serve.replica;
     let ended = match Feeding::begin(context.clone(), serve, orders) {
         Ok(None) => Ok("it was asked to come back later".to_owned()),
@@ -258,7 +262,8 @@ impl Feeding {
                 let opened = OpenCursor { replica: self.replica, at: feed.cursor.position() };
                 tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
                 self.cursor = Some(feed.cursor);
-                self.feed = Some(Payload { form: Some(feed.form), chunks: feed.chunks, is_whole: feed.is_whole });
+                self.feed =
+                    Some(Payload { form: Some(feed.form), chunks: feed.chunks, is_whole: feed.is_whole });
             }
             Awaited::Form(Some(form)) => {
                 self.session.handle_payload_begin(now, form);
@@ -274,7 +279,9 @@ impl Feeding {
                 }
                 self.session.handle_payload_end(now)?;
             }
-            Awaited::Snapshot(None) | Awaited::Form(None) => return Err("its snapshot could not be taken".into()),
+            Awaited::Snapshot(None) | Awaited::Form(None) => {
+                return Err("its snapshot could not be taken".into());
+            }
             Awaited::Grown => {}
         }
         Ok(())

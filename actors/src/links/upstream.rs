@@ -63,7 +63,9 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
         version: None,
     };
     let machine = Upstream::new(context.clock.now(), settings, wanted);
-    Conversation { context, link, stream, machine, input: Vec::new(), taken: 0, loading: None, unreported: 0 }.run().await
+    Conversation { context, link, stream, machine, input: Vec::new(), taken: 0, loading: None, unreported: 0 }
+        .run()
+        .await
 }
 
 /// A load and what the master said of it.
@@ -205,7 +207,10 @@ impl Conversation<'_> {
                 self.carry_out(actions).await
             }
             Err(reason) => {
-                tracing::error!(reason, "Failed trying to load the MASTER synchronization DB: our data is kept");
+                tracing::error!(
+                    reason,
+                    "Failed trying to load the MASTER synchronization DB: our data is kept"
+                );
                 let arrived = SnapshotArrived { epoch: self.link.epoch, is_good: false };
                 self.context.reports.arrived.send(arrived).await?;
                 Err(format!("payload refused: {reason}").into())
@@ -239,7 +244,8 @@ impl Conversation<'_> {
     }
 
     async fn swap_in(&mut self, replid: Option<ReplicationId>, offset: Offset) -> Outcome<()> {
-        let Some(Loaded { keyspace, summary }) = self.loading.take().and_then(|loading| loading.loaded) else {
+        let Some(Loaded { keyspace, summary }) = self.loading.take().and_then(|loading| loading.loaded)
+        else {
             return Err("nothing was loaded".into());
         };
         tracing::info!(

@@ -63,7 +63,8 @@ pub(crate) fn add(shard: &SharedShard, stream: TcpStream) -> usize {
     let shard = &mut *shard.borrow_mut();
     let client = ClientId::new(shard.next_client);
     shard.next_client += 1;
-    let name = |address: std::io::Result<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+    let name =
+        |address: std::io::Result<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
     let mut session = Session::new(client, name(stream.peer_addr()), name(stream.local_addr()), unix_now());
     session.authenticated = shard.engine.settings.requirepass.is_empty();
     shard.engine.sessions.insert(session);
@@ -185,7 +186,8 @@ impl Shard {
             self.decode(key);
             self.queue_if_ready(key);
             if self.connections[key].is_at_end && !self.connections[key].is_queued {
-                let unsent = self.engine.sessions.get(self.connections[key].client).is_some_and(|s| !s.out.is_empty());
+                let unsent =
+                    self.engine.sessions.get(self.connections[key].client).is_some_and(|s| !s.out.is_empty());
                 return if unsent { Poll::Pending } else { Poll::Ready(()) };
             }
         }
@@ -196,10 +198,14 @@ impl Shard {
     pub(crate) fn decode(&mut self, key: usize) {
         let connection = &mut self.connections[key];
         let Some(input) = connection.input.as_mut() else { return };
-        let authenticated = self.engine.sessions.get(connection.client).is_none_or(|session| session.authenticated);
+        let authenticated =
+            self.engine.sessions.get(connection.client).is_none_or(|session| session.authenticated);
         let limits = if authenticated {
             let bulk_bytes_max = self.engine.settings.proto_bulk_bytes_max;
-            RequestLimits { bulk_bytes_max: bulk_bytes_max.try_into().unwrap_or(u32::MAX), ..RequestLimits::default() }
+            RequestLimits {
+                bulk_bytes_max: bulk_bytes_max.try_into().unwrap_or(u32::MAX),
+                ..RequestLimits::default()
+            }
         } else {
             RequestLimits::unauthenticated()
         };

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rejoin_commands::{Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said};
+use rejoin_commands::{
+    Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
+};
 use rejoin_protocol::{ByteCount, ClientId, ReplicaId, ReplicationId};
 use rejoin_replication::{Credentials, ReplicaHello, Wanted};
 use rejoin_transports::Endpoint;
@@ -77,7 +79,8 @@ impl Shard {
         let announced_port = settings.replica_announce_port;
         Introduction {
             listening_port: if announced_port == 0 { self.engine.status.tcp_port } else { announced_port },
-            announce_ip: (!settings.replica_announce_ip.is_empty()).then(|| settings.replica_announce_ip.clone()),
+            announce_ip: (!settings.replica_announce_ip.is_empty())
+                .then(|| settings.replica_announce_ip.clone()),
             credentials,
             repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
             databases: settings.databases,
@@ -151,7 +154,8 @@ impl Shard {
             let settings = &self.engine.settings;
             let hot = ByteCount::new(settings.repl_backlog_bytes);
             self.engine.status.hot_budget = settings.repl_backlog_bytes;
-            self.control.set_budget(SetBudget { hot, lag_max: ByteCount::new(settings.replica_lag_bytes_max) });
+            self.control
+                .set_budget(SetBudget { hot, lag_max: ByteCount::new(settings.replica_lag_bytes_max) });
         }
     }
 }
@@ -175,7 +179,9 @@ fn hello_of(said: Said) -> ReplicaHello {
 fn wanted_of(wanted: WantedStream) -> Wanted {
     match wanted {
         WantedStream::Sync => Wanted::LegacySync,
-        WantedStream::Psync { replid: Some(replid), from: Some(from), .. } => Wanted::Continue { replid, from },
+        WantedStream::Psync { replid: Some(replid), from: Some(from), .. } => {
+            Wanted::Continue { replid, from }
+        }
         WantedStream::Psync { .. } => Wanted::Everything,
     }
 }

@@ -17,7 +17,11 @@ use crate::{
 };
 
 /// Handles messages until the node stops.
-pub(crate) async fn receive_until_stopped(shard: SharedShard, clock: Clock, mut inbox: mpsc::Receiver<ShardMessage>) {
+pub(crate) async fn receive_until_stopped(
+    shard: SharedShard,
+    clock: Clock,
+    mut inbox: mpsc::Receiver<ShardMessage>,
+) {
     while let Some(message) = inbox.recv().await {
         match message {
             ShardMessage::TakeSnapshot { readers, answer } => {

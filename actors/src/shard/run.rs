@@ -104,14 +104,19 @@ fn listen(settings: &Settings) -> io::Result<Vec<TcpListener>> {
         // Redis' "-": not an error if the address is not there.
         let (host, is_optional) = bind.strip_prefix('-').map_or((bind.as_str(), false), |host| (host, true));
         let at = Endpoint::new(host, settings.port);
-        match tcp::listen(&at, settings.tcp_backlog.try_into().unwrap_or(i32::MAX)).and_then(TcpListener::from_std) {
+        match tcp::listen(&at, settings.tcp_backlog.try_into().unwrap_or(i32::MAX))
+            .and_then(TcpListener::from_std)
+        {
             Ok(listener) => listeners.push(listener),
             Err(error) if is_optional && is_absent(&error) => {}
             Err(error) => return Err(io::Error::new(error.kind(), format!("bind: {at}: {error}"))),
         }
     }
     if listeners.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "none of the addresses in 'bind' can be listened on"));
+        return Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "none of the addresses in 'bind' can be listened on",
+        ));
     }
     Ok(listeners)
 }

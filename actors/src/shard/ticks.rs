@@ -47,7 +47,10 @@ impl Shard {
     /// Puts a PING into the stream, so that replicas see a living master: it takes an offset like any command.
     fn ping_replicas(&mut self, last_ping: &mut Instant) {
         let period = Duration::from_secs(self.engine.settings.repl_ping_period_seconds.max(1));
-        if last_ping.elapsed() < period || self.engine.role != Role::Master || self.engine.status.replicas.is_empty() {
+        if last_ping.elapsed() < period
+            || self.engine.role != Role::Master
+            || self.engine.status.replicas.is_empty()
+        {
             return;
         }
         *last_ping = Instant::now();
@@ -58,7 +61,8 @@ impl Shard {
     }
 
     fn close_idle_clients(&mut self) {
-        let timeout_millis = i64::try_from(self.engine.settings.timeout_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let timeout_millis =
+            i64::try_from(self.engine.settings.timeout_seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
         if timeout_millis == 0 {
             return;
         }

@@ -22,7 +22,8 @@ fn main() -> Result<()> {
     master.execute(["SET", "planet", "earth"])?;
     master.execute(["HSET", "moon", "name", "luna", "km", "384400"])?;
 
-    let settings = Settings { replicaof: Some((address.ip().to_string(), address.port())), ..on_a_free_port() };
+    let settings =
+        Settings { replicaof: Some((address.ip().to_string(), address.port())), ..on_a_free_port() };
     let (replica, _replica_events) = Node::start(NodeOptions::new(settings))?;
     wait_until("the replica has the snapshot", || Ok(replica.execute(["DBSIZE"])? == b":2\r\n"))?;
 

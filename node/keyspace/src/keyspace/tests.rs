@@ -133,7 +133,8 @@ impl World {
                 assert_eq!(written, model.get_mut(&name).map(|held| held.1 = expiry).is_some());
             }
             14 => {
-                let Some((from, (value, _))) = model.iter().next().map(|(k, v)| (k.clone(), v.clone())) else {
+                let Some((from, (value, _))) = model.iter().next().map(|(k, v)| (k.clone(), v.clone()))
+                else {
                     return;
                 };
                 let entry = self.keyspace.database(db).get(self.keyspace.key(&from)).unwrap().clone();

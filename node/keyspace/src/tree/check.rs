@@ -44,8 +44,7 @@ fn check_node(node: NodePtr, depth: usize, path: u64, seed: &HashSeed) -> Sums {
 
 fn check_leaf(node: NodePtr, depth: usize, path: u64, seed: &HashSeed, sums: &mut Sums) {
     // SAFETY: the caller borrows the tree.
-    let (leaf, header, slots) =
-        unsafe { (node.leaf(), node.leaf().header(), node.leaf().slots()) };
+    let (leaf, header, slots) = unsafe { (node.leaf(), node.leaf().header(), node.leaf().slots()) };
     let mut digest = 0u64;
     for slot in slots {
         let Some(entry) = slot else { continue };

@@ -103,9 +103,7 @@ impl NodePtr {
     unsafe fn refs<'a>(self) -> &'a AtomicU32 {
         let base = self.base();
         // SAFETY: both headers hold an atomic count at these places.
-        unsafe {
-            if self.is_inner() { &(*base.cast::<Inner>()).refs } else { &*base.cast::<AtomicU32>() }
-        }
+        unsafe { if self.is_inner() { &(*base.cast::<Inner>()).refs } else { &*base.cast::<AtomicU32>() } }
     }
 
     /// Where the reference count stands, for prefetching.

@@ -105,7 +105,9 @@ impl Tree {
             let count = leaf.header().count as usize;
             // A quarter of what it could take: half of the room is given back.
             let lines = leaf::lines_for_count(count * 3 / 2);
-            if count < leaf::count_max(leaf.capacity()) / 4 && lines < leaf::lines_of_capacity(leaf.capacity()) {
+            if count < leaf::count_max(leaf.capacity()) / 4
+                && lines < leaf::lines_of_capacity(leaf.capacity())
+            {
                 self.resize(path.leaf_at, lines);
             }
         }

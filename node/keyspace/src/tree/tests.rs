@@ -98,7 +98,11 @@ fn churn(seed: HashSeed, keys: u64, rounds: u64) {
         pair.remove(&key);
     }
     pair.check();
-    assert_eq!(pair.tree.bytes_used(), Tree::new(seed).bytes_used(), "an emptied tree is as small as a new one");
+    assert_eq!(
+        pair.tree.bytes_used(),
+        Tree::new(seed).bytes_used(),
+        "an emptied tree is as small as a new one"
+    );
     for (tree, model) in clones {
         tree.check();
         assert_same(&tree, &model);

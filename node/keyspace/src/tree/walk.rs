@@ -38,7 +38,9 @@ impl Tree {
         let mut last = None;
         for slots in Leaves::from(self, begin) {
             // Entries of equal position share their path, and so their leaf: the last one's are all behind us.
-            if left == 0 && let Some(last) = last {
+            if left == 0
+                && let Some(last) = last
+            {
                 return ScanCursor::new(last + 1);
             }
             slots.iter().flatten().for_each(prefetch_entry);
