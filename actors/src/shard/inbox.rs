@@ -35,7 +35,7 @@ pub(crate) async fn receive_until_stopped(
                 let _ = answer.send(shard.borrow().position());
             }
             ShardMessage::SwapIn { following, keyspace, replid, offset, selected, answer } => {
-                let done = shard.borrow_mut().swap_in(following, keyspace, replid, offset, selected);
+                let done = shard.borrow_mut().swap_in(following, *keyspace, replid, offset, selected);
                 let _ = answer.send(done);
             }
             ShardMessage::AdoptLineage { following, replid, at } => {
@@ -134,7 +134,7 @@ impl Shard {
     fn swap_in(
         &mut self,
         following: u64,
-        keyspace: Box<Keyspace>,
+        keyspace: Keyspace,
         replid: Option<ReplicationId>,
         offset: Offset,
         selected: Option<DbIndex>,
@@ -143,7 +143,7 @@ impl Shard {
             return false;
         }
         self.stop_upstream();
-        let old = std::mem::replace(&mut self.engine.keyspace, *keyspace);
+        let old = std::mem::replace(&mut self.engine.keyspace, keyspace);
         // Dropping millions of keys takes its time; nobody needs to wait for it.
         std::thread::spawn(move || drop(old));
         for db in (0..self.engine.keyspace.database_count()).map(DbIndex::new) {

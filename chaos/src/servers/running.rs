@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 /// Process ids, and the directories that go with them.
 static RUNNING: Mutex<BTreeMap<u32, PathBuf>> = Mutex::new(BTreeMap::new());
@@ -27,7 +28,7 @@ pub fn end_all_on_signal() -> Result<()> {
                 }
                 let _ = std::fs::remove_dir_all(dir);
             }
-            std::process::exit(128 + signal);
+            let _ = emulate_default_handler(signal);
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(wait).context("starting a thread")?;

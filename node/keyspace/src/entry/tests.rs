@@ -9,7 +9,7 @@ fn string(key: &[u8], value: &[u8], expiry: Option<i64>) -> Entry {
     Entry::new(key, expiry.map(UnixMillis::new), NewValue::Bytes(Kind::Raw, value))
 }
 
-fn bytes<'a>(entry: &'a Entry) -> &'a [u8] {
+fn bytes(entry: &Entry) -> &[u8] {
     match entry.value() {
         Value::Str(bytes, _) => bytes,
         other => panic!("{other:?}"),
