@@ -83,6 +83,9 @@ pub struct Command {
     pub flags: Flags,
     /// Where its keys stand.
     pub keys: KeySpec,
+    /// The first argument that names an element of the first key's collection (a field, a member); 0 for none. The
+    /// touch phase asks for its place too.
+    pub element: u8,
     /// Its group in the documentation (`string`, `generic`, `hash`, `connection`, `server`, `transactions`).
     pub group: &'static str,
     /// The version of Redis that brought it.
@@ -107,7 +110,18 @@ impl Command {
         summary: &'static str,
         handler: Handler,
     ) -> Self {
-        Self { name, arity, flags, keys: KeySpec::NONE, group, since, summary, handler, subcommands: &[] }
+        Self {
+            name,
+            arity,
+            flags,
+            keys: KeySpec::NONE,
+            element: 0,
+            group,
+            since,
+            summary,
+            handler,
+            subcommands: &[],
+        }
     }
 
     /// The row with its keys.

@@ -318,7 +318,8 @@ impl Engine {
     /// Looks up command rows and hashes first keys, and asks the keyspace to touch their places. `db` is the database
     /// of a session that is taken out.
     fn touch_window(&mut self, inputs: &mut [&mut Input], window: &[Place], db: Option<DbIndex>) {
-        let mut places: SmallVec<[(DbIndex, KeyHash); WINDOW]> = SmallVec::new();
+        let mut keys: SmallVec<[(DbIndex, KeyHash); WINDOW]> = SmallVec::new();
+        let mut elements: SmallVec<[(DbIndex, KeyHash, KeyHash); WINDOW]> = SmallVec::new();
         for requests in window.chunk_by(|a, b| a.0 == b.0) {
             let input = &mut *inputs[requests[0].0];
             let db = db.or_else(|| {
@@ -330,12 +331,16 @@ impl Engine {
                 let request = &mut input.requests[index];
                 (request.command, request.first_key_hash) = (command, hash);
                 if let (Some(db), Some(hash)) = (db, hash) {
-                    places.push((db, hash));
+                    keys.push((db, hash));
+                    elements.extend(self.element(input, index).map(|element| (db, hash, element)));
                 }
             }
         }
-        if places.len() > 1 {
-            self.keyspace.touch(&places);
+        if keys.len() > 1 {
+            self.keyspace.touch(&keys);
+        }
+        if elements.len() > 1 {
+            self.keyspace.touch_elements(&elements);
         }
     }
 
@@ -348,6 +353,16 @@ impl Engine {
         }
         let key = input.argument(request, command.keys.first as usize);
         (Some(command), key.map(|key| self.keyspace.seed().hash(key)))
+    }
+
+    /// The hash of the element of a collection that a request names.
+    fn element(&self, input: &Input, index: usize) -> Option<KeyHash> {
+        let request = &input.requests[index];
+        let element = usize::from(request.command?.element);
+        if element == 0 {
+            return None;
+        }
+        Some(self.keyspace.seed().hash(input.argument(request, element)?))
     }
 
     #[inline]

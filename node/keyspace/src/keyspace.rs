@@ -98,6 +98,18 @@ impl Keyspace {
         }
     }
 
+    /// The same one step further, for keys that were touched before: the places of elements (given by the key's hash,
+    /// then the element's) within large collections.
+    pub fn touch_elements(&self, elements: &[(DbIndex, KeyHash, KeyHash)]) {
+        for batch in elements.chunks(tree::BATCH) {
+            tree::touch(batch.iter().filter_map(|&(index, key, element)| {
+                // Whichever key has this tag: to be wrong costs a prefetch.
+                let entry = self.database(index).tree.candidate(key)?;
+                Some((entry.large()?, element))
+            }));
+        }
+    }
+
     /// A consistent image of all databases: clones their roots. Takes microseconds at any size.
     pub fn snapshot(&mut self) -> Snapshot {
         self.snapshots.retain(|(alive, _)| alive.strong_count() > 0);

@@ -22,6 +22,7 @@ const ROW: Command = Command {
     arity: 2,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     keys: KeySpec::ONE,
+    element: 0,
     group: "string",
     since: "1.0.0",
     summary: "",

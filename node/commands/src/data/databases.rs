@@ -10,6 +10,7 @@ const ROW: Command = Command {
     arity: -1,
     flags: Flags::WRITE,
     keys: KeySpec::NONE,
+    element: 0,
     group: "server",
     since: "1.0.0",
     summary: "",

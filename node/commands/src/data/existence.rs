@@ -10,6 +10,7 @@ const WRITE: Command = Command {
     arity: -2,
     flags: Flags::WRITE,
     keys: KeySpec::ALL,
+    element: 0,
     group: "generic",
     since: "1.0.0",
     summary: "",

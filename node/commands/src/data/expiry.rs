@@ -18,6 +18,7 @@ const WRITE: Command = Command {
     arity: -3,
     flags: Flags::WRITE.union(Flags::FAST),
     keys: KeySpec::ONE,
+    element: 0,
     group: "generic",
     since: "",
     summary: "",

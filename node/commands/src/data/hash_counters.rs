@@ -15,6 +15,7 @@ const ROW: Command = Command {
     arity: 4,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     keys: KeySpec::ONE,
+    element: 2,
     group: "hash",
     since: "2.0.0",
     summary: "",

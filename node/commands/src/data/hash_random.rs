@@ -22,6 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     arity: -2,
     flags: Flags::READONLY,
     keys: KeySpec::ONE,
+    element: 0,
     group: "hash",
     since: "6.2.0",
     summary: "Answers fields of a hash by chance",

@@ -10,6 +10,7 @@ const READ: Command = Command {
     arity: 3,
     flags: Flags::READONLY.union(Flags::FAST),
     keys: KeySpec::ONE,
+    element: 2,
     group: "hash",
     since: "2.0.0",
     summary: "",

@@ -15,6 +15,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     arity: -3,
     flags: Flags::READONLY,
     keys: KeySpec::TWO,
+    element: 0,
     group: "string",
     since: "7.0.0",
     summary: "Answers the longest common subsequence of two strings",

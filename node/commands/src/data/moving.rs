@@ -17,6 +17,7 @@ const ROW: Command = Command {
     arity: 3,
     flags: Flags::WRITE,
     keys: KeySpec::TWO,
+    element: 0,
     group: "generic",
     since: "1.0.0",
     summary: "",

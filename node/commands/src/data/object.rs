@@ -16,6 +16,7 @@ const ROW: Command = Command {
     arity: 3,
     flags: Flags::READONLY.union(Flags::NO_TOUCH),
     keys: KeySpec { first: 2, last: 2, step: 1 },
+    element: 0,
     group: "generic",
     since: "2.2.3",
     summary: "",

@@ -16,6 +16,7 @@ const ROW: Command = Command {
     arity: 0,
     flags: Flags::WRITE.union(Flags::DENYOOM),
     keys: KeySpec::ONE,
+    element: 0,
     group: "string",
     since: "1.0.0",
     summary: "",

@@ -13,6 +13,7 @@ const READ: Command = Command {
     arity: 2,
     flags: Flags::READONLY.union(Flags::FAST),
     keys: KeySpec::ONE,
+    element: 0,
     group: "string",
     since: "1.0.0",
     summary: "",

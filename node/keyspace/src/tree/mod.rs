@@ -166,6 +166,21 @@ impl Tree {
         }
     }
 
+    /// An entry with the tag of `hash`: most probably its key's, for hints only.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: KeyHash) -> Option<&Entry> {
+        let mut node = self.root;
+        let mut depth = 0;
+        // SAFETY: as in `get`.
+        unsafe {
+            while node.is_inner() {
+                node = (*node.inner()).children[hash.nibble(depth)];
+                depth += 1;
+            }
+            node.leaf().find(hash.tag(), |_| true).map(|slot| &*slot.as_ptr())
+        }
+    }
+
     /// Writes the entry of a key. `write` gets the entry that is there, to change or replace it, or `None`: then it
     /// must return the new one. Returns the slot and what `write` returned besides.
     #[inline]
