@@ -22,7 +22,8 @@ pub(super) fn compare(redis: &Binary, node: &Binary, keys: u64) -> Result<()> {
 }
 
 fn bytes_per_key(binary: &Binary, keys: u64, has_ttl: bool) -> Result<f64> {
-    let server = Server::start(binary, &[])?;
+    // The default: redis-server takes no backlog before its first replica comes, the node's log runs from the start.
+    let server = Server::start(binary, &["--repl-backlog-size", "1mb"])?;
     let mut client = server.client()?;
     let value = value_of(VALUE_BYTES);
     let before = server.memory()?.resident;
