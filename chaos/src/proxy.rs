@@ -189,10 +189,11 @@ fn carry(client: TcpStream, shared: &Arc<Shared>) -> Result<()> {
 fn copy(mut from: TcpStream, mut to: TcpStream, id: u64, shared: &Shared, counter: &AtomicU64) {
     let mut chunk = vec![0; CHUNK];
     while let Ok(count @ 1..) = from.read(&mut chunk) {
+        // Counted first: whoever has received something finds it counted.
+        counter.fetch_add(count as u64, Ordering::Relaxed);
         if to.write_all(&chunk[..count]).is_err() {
             break;
         }
-        counter.fetch_add(count as u64, Ordering::Relaxed);
     }
     shared.state().open.remove(&id);
     let _ = from.shutdown(Shutdown::Both);

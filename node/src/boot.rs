@@ -15,6 +15,7 @@ use rejoin_actors::{
     links::{
         run::{self as links, LinksSeed},
         ticker::TickerSignal,
+        traffic::Traffic,
     },
     messages::{
         links::{LINKS_INBOX_MAX, LinksMessage},
@@ -96,6 +97,7 @@ impl Node {
         let hot_log = HotLog::new(Offset::ZERO, ByteCount::new(settings.repl_backlog_bytes));
         let log = hot_log.handle();
         let ticker = Arc::new(TickerSignal::default());
+        let traffic = Arc::new(Traffic::default());
         let (shard_sender, shard_inbox) = async_mpsc::channel(SHARD_INBOX_MAX);
         let (links_sender, links_inbox) = async_mpsc::channel(LINKS_INBOX_MAX);
         let shutdown_timeout = Duration::from_secs(settings.shutdown_timeout_seconds);
@@ -128,6 +130,7 @@ impl Node {
             transport,
             log,
             ticker: ticker.clone(),
+            traffic: traffic.clone(),
             clock,
             reports: control.links_reports(),
             events: events.clone(),
@@ -147,6 +150,7 @@ impl Node {
             log: hot_log,
             control,
             ticker,
+            traffic,
             events,
             clock,
             inbox: shard_inbox,

@@ -8,4 +8,5 @@ pub(crate) mod loader;
 pub mod run;
 pub(crate) mod session;
 pub mod ticker;
+pub mod traffic;
 pub(crate) mod upstream;

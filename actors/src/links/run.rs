@@ -17,6 +17,7 @@ use crate::{
     links::{
         session::{self, SessionOrder},
         ticker::{self, TickerSignal},
+        traffic::Traffic,
         upstream,
     },
     mailbox::{WhenFull, tell},
@@ -35,6 +36,8 @@ pub struct LinksSeed {
     pub log: LogHandle,
     /// How the shard tells that the log has grown.
     pub ticker: Arc<TickerSignal>,
+    /// Counts bytes to and from other nodes.
+    pub traffic: Arc<Traffic>,
     /// The node's clock.
     pub clock: Clock,
     /// Where to report.
@@ -51,6 +54,7 @@ pub(crate) struct LinksContext {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) log: LogHandle,
     pub(crate) ticker: Arc<TickerSignal>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) clock: Clock,
     pub(crate) reports: LinksReports,
     /// Changes when the log has grown.
@@ -70,6 +74,7 @@ pub fn run(seed: LinksSeed) -> io::Result<()> {
             transport: seed.transport,
             log: seed.log,
             ticker: seed.ticker,
+            traffic: seed.traffic,
             clock: seed.clock,
             reports: seed.reports,
             grown: watch::Sender::new(()),

@@ -175,7 +175,9 @@ impl Feeding {
                     None => return Ok("the node is stopping".to_owned()),
                 },
                 received = self.reader.read_buf(&mut input) => {
-                    if received? == 0 {
+                    let received = received?;
+                    self.context.traffic.add_received(received);
+                    if received == 0 {
                         return Ok("it closed the connection".to_owned());
                     }
                     self.hear(&input)?;
@@ -183,8 +185,9 @@ impl Feeding {
                 }
                 sent = send_some(&mut self.writer, &mut self.outgoing, &mut self.cursor), if has_output => {
                     let sent = sent?;
-                    if let Sent::Chunk(bytes) = sent {
-                        self.session.handle_payload_sent(clock.now(), ByteCount::of(bytes));
+                    self.context.traffic.add_sent(sent.bytes);
+                    if sent.is_payload {
+                        self.session.handle_payload_sent(clock.now(), ByteCount::of(sent.bytes));
                     }
                 }
                 awaited = await_more(&mut self.awaited, &mut self.feed, &mut self.grown), if !has_output => {
@@ -297,11 +300,10 @@ impl Feeding {
 }
 
 /// What was sent.
-enum Sent {
-    /// Lines or log bytes.
-    Other,
-    /// So many bytes of the payload.
-    Chunk(usize),
+struct Sent {
+    bytes: usize,
+    /// Of a snapshot, rather than of lines or of the log.
+    is_payload: bool,
 }
 
 /// Sends part of the piece that is under way, or else of the log.
@@ -321,17 +323,16 @@ async fn send_some(
         }
         *sent += count;
         let is_complete = *sent == bytes.len();
-        let is_chunk = matches!(piece, Outgoing::Chunk(_));
+        let is_payload = matches!(piece, Outgoing::Chunk(_));
         if is_complete {
             *outgoing = None;
         }
-        return Ok(if is_chunk { Sent::Chunk(count) } else { Sent::Other });
+        return Ok(Sent { bytes: count, is_payload });
     }
-    if let Some(cursor) = cursor {
-        let count = writer.write(cursor.readable()?).await?;
-        cursor.consume(count);
-    }
-    Ok(Sent::Other)
+    let Some(cursor) = cursor else { return Ok(Sent { bytes: 0, is_payload: false }) };
+    let count = writer.write(cursor.readable()?).await?;
+    cursor.consume(count);
+    Ok(Sent { bytes: count, is_payload: false })
 }
 
 /// The next thing to send, or the news that the log has grown.

@@ -93,12 +93,15 @@ impl Conversation<'_> {
         loop {
             while let Some(bytes) = self.machine.poll_transmit() {
                 self.stream.write_all(&bytes).await?;
+                self.context.traffic.add_sent(bytes.len());
             }
             let clock = self.context.clock;
             self.input.reserve(READ_BYTES);
             tokio::select! {
                 received = self.stream.read_buf(&mut self.input) => {
-                    if received? == 0 {
+                    let received = received?;
+                    self.context.traffic.add_received(received);
+                    if received == 0 {
                         return Err("the master closed the connection".into());
                     }
                 }

@@ -129,6 +129,7 @@ impl Shard {
             match Pin::new(&mut connection.stream).poll_write(context, unsent) {
                 Poll::Ready(Ok(count)) => {
                     connection.sent += count;
+                    self.engine.stats.writes_processed += 1;
                     self.engine.stats.net_output_bytes += count as u64;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
@@ -153,7 +154,6 @@ impl Shard {
             if buffer.capacity() - buffer.len() < wanted {
                 buffer.reserve(wanted);
             }
-            let room = buffer.capacity() - buffer.len();
             match pin!(connection.stream.read_buf(buffer)).poll(context) {
                 Poll::Pending => break Poll::Pending,
                 Poll::Ready(Err(_)) => break Poll::Ready(()),
@@ -163,6 +163,7 @@ impl Shard {
                 }
                 Poll::Ready(Ok(count)) => {
                     received += count;
+                    self.engine.stats.reads_processed += 1;
                     let pending = input.pending_bytes() as u64;
                     if pending > self.engine.settings.client_query_buffer_bytes_max {
                         tracing::warn!(
@@ -177,7 +178,6 @@ impl Shard {
                         context.waker().wake_by_ref();
                         break Poll::Pending;
                     }
-                    let _ = room;
                 }
             }
         };

@@ -1,6 +1,6 @@
 //! Carries out what a turn asked of the world outside.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rejoin_commands::{
     Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
@@ -17,8 +17,11 @@ use crate::{
         master::{AttachReplica, Promote},
         replica::FollowMaster,
     },
-    shard::{Shard, SharedShard, connection::Close, unix_now},
+    shard::{Shard, SharedShard, connection::Close, unix_now, upstream::MASTER_SESSION},
 };
+
+/// Between two warnings of clients that speak HTTP.
+const HTTP_WARNING_PERIOD: Duration = Duration::from_secs(60);
 
 /// Carries out one effect.
 pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
@@ -36,6 +39,7 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::Shutdown { now } => shard.events.report(NodeEvent::ShutdownRequested { now }),
         Effect::SettingChanged { name } => shard.apply_setting(name),
         Effect::ChangeReplId => shard.change_replid(),
+        Effect::RefuseHttp { client } => shard.refuse_http(client),
         Effect::CloseReplicas => shard.control.drop_replicas("CLIENT KILL"),
         // Answered where the master's stream is applied; a client cannot ask for it.
         Effect::AckMaster { .. } | Effect::Sleep { .. } => {}
@@ -44,10 +48,31 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
 
 impl Shard {
     fn close_client(&mut self, client: ClientId, after_reply: bool) {
+        if client == MASTER_SESSION {
+            self.drop_upstream("CLIENT KILL");
+            return;
+        }
         let Some(key) = self.connection_of(client) else { return };
         let connection = &mut self.connections[key];
         connection.close = Some(if after_reply { Close::AfterReply } else { Close::Now });
         connection.wake();
+    }
+
+    /// A web page can make a browser send requests to addresses that only the browser reaches: nothing of it is
+    /// executed, and the operator is told, though not for every one.
+    fn refuse_http(&mut self, client: ClientId) {
+        let is_due = self.http_refused_at.is_none_or(|at| at.elapsed() >= HTTP_WARNING_PERIOD);
+        if is_due {
+            self.http_refused_at = Some(Instant::now());
+            let addr = self.engine.sessions.get(client).map_or("", |session| session.addr.as_str());
+            tracing::warn!(
+                addr,
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
+                 This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis \
+                 instance. Connection aborted."
+            );
+        }
+        self.close_client(client, false);
     }
 
     /// REPLICAOF host port: from now on nothing of our own is appended.

@@ -16,6 +16,7 @@ pub(crate) mod effects;
 pub(crate) mod execute;
 pub(crate) mod inbox;
 pub(crate) mod listener;
+pub(crate) mod process;
 pub mod run;
 pub(crate) mod ticks;
 pub(crate) mod turn;
@@ -26,7 +27,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Waker,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rejoin_commands::Engine;
@@ -37,7 +38,7 @@ use slab::Slab;
 use crate::{
     control::ControlPlane,
     events::NodeEvents,
-    links::ticker::TickerSignal,
+    links::{ticker::TickerSignal, traffic::Traffic},
     shard::{connection::Connection, upstream::UpstreamStream},
 };
 
@@ -69,6 +70,10 @@ pub struct Shard {
     pub(crate) events: NodeEvents,
     /// Set when the node is to stop; tasks end when they see it.
     pub(crate) stopping: bool,
+    /// When a client that speaks HTTP was last warned of.
+    pub(crate) http_refused_at: Option<Instant>,
+    /// Bytes to and from other nodes, counted by the links.
+    pub(crate) traffic: Arc<Traffic>,
     /// Random bytes for replication ids.
     pub(crate) random_id: fn() -> [u8; 20],
 }

@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     control::ControlPlane,
     events::NodeEvents,
-    links::ticker::TickerSignal,
+    links::{ticker::TickerSignal, traffic::Traffic},
     messages::shard::ShardMessage,
     shard::{Shard, SharedShard, execute, inbox, listener, ticks, turn, unix_now, upstream},
 };
@@ -43,6 +43,8 @@ pub struct ShardSeed {
     pub control: ControlPlane,
     /// Tells the links that the log has grown.
     pub ticker: Arc<TickerSignal>,
+    /// Counts bytes to and from other nodes.
+    pub traffic: Arc<Traffic>,
     /// Where to report.
     pub events: NodeEvents,
     /// The node's clock.
@@ -161,6 +163,8 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
         ticker: seed.ticker,
         events: seed.events,
         stopping: false,
+        http_refused_at: None,
+        traffic: seed.traffic,
         random_id: seed.random,
     };
     (Rc::new(RefCell::new(shard)), seed.inbox, seed.clock)

@@ -5,16 +5,19 @@ use std::time::{Duration, Instant};
 use rejoin_commands::Role;
 use rejoin_protocol::DbIndex;
 
-use crate::shard::{Shard, SharedShard, connection::Close, unix_now};
+use crate::shard::{Shard, SharedShard, connection::Close, process, unix_now};
 
 /// Keys that one step of active expiry deletes at most, per database.
 const EXPIRE_STEP_KEYS_MAX: usize = 64;
 /// Time that active expiry takes of one tick at most.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(5);
+/// How often the operating system is asked about this process.
+const PROCESS_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// Ticks `hz` times a second.
 pub(crate) async fn tick_forever(shard: SharedShard) {
     let mut last_ping = Instant::now();
+    let mut last_look = None;
     loop {
         let period = {
             let shard = shard.borrow();
@@ -23,6 +26,7 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
         tokio::time::sleep(period).await;
         let mut shard = shard.borrow_mut();
         shard.engine.now = unix_now();
+        shard.account(&mut last_look);
         shard.expire();
         shard.ping_replicas(&mut last_ping);
         shard.publish_log();
@@ -33,6 +37,18 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
 }
 
 impl Shard {
+    /// Brings up to date what INFO tells and no command changes.
+    fn account(&mut self, last_look: &mut Option<Instant>) {
+        let (received, sent) = self.traffic.take();
+        self.engine.stats.net_repl_input_bytes += received;
+        self.engine.stats.net_repl_output_bytes += sent;
+        self.engine.sample_rates();
+        if last_look.is_none_or(|at| at.elapsed() >= PROCESS_LOOK_PERIOD) {
+            *last_look = Some(Instant::now());
+            process::look(&mut self.engine.status.process);
+        }
+    }
+
     /// Deletes what has expired, for a bounded time: what is left is hidden from readers anyway.
     fn expire(&mut self) {
         if !self.engine.settings.active_expire {

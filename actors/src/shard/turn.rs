@@ -78,6 +78,7 @@ impl Shard {
         {
             match connection.stream.try_write(&session.out[connection.sent..]) {
                 Ok(count) => {
+                    self.engine.stats.writes_processed += 1;
                     self.engine.stats.net_output_bytes += count as u64;
                     connection.sent += count;
                     if connection.sent == session.out.len() {

@@ -83,7 +83,10 @@ async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStream
     loop {
         apply(shard, &mut input, &mut follower)?;
         while let Some(bytes) = follower.poll_transmit() {
-            stream.write_all(&bytes).await?;
+            tokio::time::timeout(start.repl_timeout, stream.write_all(&bytes))
+                .await
+                .map_err(|_| "the master does not read what we acknowledge")??;
+            shard.borrow_mut().engine.stats.net_repl_output_bytes += bytes.len() as u64;
         }
         let room = input.bytes_wanted().clamp(READ_BYTES, READ_BYTES_MAX);
         input.buffer_mut().reserve(room);
@@ -146,6 +149,14 @@ impl Shard {
         }
     }
 
+    /// Closes the link to the master; it is taken up again.
+    pub(crate) fn drop_upstream(&mut self, reason: &'static str) {
+        if let Some(UpstreamStream { epoch, .. }) = self.upstream {
+            self.stop_upstream();
+            self.control.upstream_lost(epoch, reason.to_owned());
+        }
+    }
+
     /// Discards what lies behind the last border: bytes of the log, and the transaction that they began.
     pub(crate) fn forget_tail(&mut self) {
         self.log.discard_invisible();
@@ -157,7 +168,7 @@ impl Shard {
     }
 
     fn note_upstream_io(&mut self, received: usize) {
-        self.engine.stats.net_input_bytes += received as u64;
+        self.engine.stats.net_repl_input_bytes += received as u64;
         if let Some(upstream) = &mut self.engine.status.upstream {
             upstream.last_io = unix_now();
         }

@@ -126,6 +126,11 @@ impl Engine {
     /// Replies with a refusal. A transaction that was begun is lost with it, and EXEC itself says so at once.
     #[cold]
     fn refuse(&mut self, session: &mut Session, request: Request<'_>, refusal: &Refusal) {
+        if request.args[0].eq_ignore_ascii_case(b"post") || request.args[0].eq_ignore_ascii_case(b"host:") {
+            session.closing = true;
+            self.ask(Effect::RefuseHttp { client: session.id });
+            return;
+        }
         let is_exec = request.args[0].eq_ignore_ascii_case(b"exec");
         let text = refusal.reply();
         if is_exec {
@@ -225,7 +230,7 @@ impl Refusal {
 }
 
 /// What an error repeats of an argument: C's idea of a string, and not all of a long one.
-fn echoed(bytes: &[u8], max: usize) -> &[u8] {
+pub(crate) fn echoed(bytes: &[u8], max: usize) -> &[u8] {
     let end = bytes.iter().take(max).position(|&byte| byte == 0).unwrap_or(bytes.len().min(max));
     &bytes[..end]
 }

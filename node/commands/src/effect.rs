@@ -50,6 +50,11 @@ pub enum Effect {
     },
     /// A new replid without a reason (DEBUG CHANGE-REPL-ID).
     ChangeReplId,
+    /// This client speaks HTTP: most probably a browser that a web page misuses. Close its connection at once and warn.
+    RefuseHttp {
+        /// Whose.
+        client: ClientId,
+    },
     /// Close the connections of all replicas (CLIENT KILL TYPE replica).
     CloseReplicas,
 }
@@ -68,6 +73,7 @@ impl Effect {
             Self::CloseClient { .. }
             | Self::SettingChanged { .. }
             | Self::AckMaster { .. }
+            | Self::RefuseHttp { .. }
             | Self::CloseReplicas => false,
         }
     }

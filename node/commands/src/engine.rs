@@ -6,6 +6,7 @@ use rejoin_protocol::{ClientId, DbIndex, Offset, UnixMillis};
 
 use crate::{
     Call, Command, Effect, Failure, Session, SessionKind, Settings,
+    dispatch::reply_error,
     node::{
         pause::Pause,
         rates::Rates,
@@ -155,7 +156,7 @@ impl Engine {
         call.propagate_outcome();
         if let Err(failure) = &outcome {
             session.out.truncate(replied);
-            session.reply().error(&failure.to_string());
+            reply_error(session, &failure.reply());
         }
         outcome
     }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
+use crate::dispatch;
+
 /// Why a command was refused. `Display` is the whole reply after the `-`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
@@ -37,11 +39,28 @@ pub enum Failure {
     /// Any other text, with its prefix.
     #[error("{0}")]
     Text(Cow<'static, str>),
+    /// A text that repeats what the client sent, byte by byte.
+    #[error("{}", String::from_utf8_lossy(.0))]
+    Repeating(Vec<u8>),
 }
 
 impl Failure {
     /// A failure with a text of its own, prefix included.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Text(text.into())
+    }
+
+    /// A failure that repeats an argument: the bytes as they came, up to a zero (C's idea of a string).
+    pub fn repeating(before: &str, arg: &[u8], after: &str) -> Self {
+        Self::Repeating([before.as_bytes(), dispatch::echoed(arg, usize::MAX), after.as_bytes()].concat())
+    }
+
+    /// The text, without the `-` before it.
+    pub(crate) fn reply(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Repeating(text) => Cow::Borrowed(text),
+            Self::Text(text) => Cow::Borrowed(text.as_bytes()),
+            other => Cow::Owned(other.to_string().into_bytes()),
+        }
     }
 }

@@ -59,7 +59,10 @@ pub struct Input {
     next: usize,
     /// Arguments of `requests`, each relative to its request's begin.
     ranges: Vec<ArgRange>,
+    /// What made the rest of the buffer unreadable; set for good, so that nothing behind it is ever decoded.
     error: Option<RequestError>,
+    /// The client has been told of the error.
+    is_refused: bool,
 }
 
 impl Input {
@@ -76,6 +79,7 @@ impl Input {
             next: 0,
             ranges: Vec::new(),
             error: None,
+            is_refused: false,
         }
     }
 
@@ -106,7 +110,7 @@ impl Input {
     /// Whether something is decoded and waits for execution (or an error waits for its reply).
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.next < self.requests.len() || self.error.is_some()
+        self.next < self.requests.len() || (self.error.is_some() && !self.is_refused)
     }
 
     /// Decodes what has arrived, a turn's worth at most. A client that is not authenticated gets one request at a
@@ -381,7 +385,10 @@ impl Engine {
         if input.next < input.requests.len() {
             return;
         }
-        let Some(error) = input.error.take() else { return };
+        let Some(error) = &input.error else { return };
+        if std::mem::replace(&mut input.is_refused, true) {
+            return;
+        }
         if let Some(session) = self.sessions.get_mut(input.client)
             && !session.closing
         {

@@ -174,8 +174,7 @@ impl Conditions {
             } else if is(option, "LT") {
                 &mut conditions.lt
             } else {
-                let option = String::from_utf8_lossy(option);
-                return Err(Failure::text(format!("ERR Unsupported option {option}")));
+                return Err(Failure::repeating("ERR Unsupported option ", option, ""));
             };
             *flag = true;
         }

@@ -120,10 +120,7 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), Failure> {
         b"lib-name" => &mut call.session.lib_name,
         b"lib-ver" => &mut call.session.lib_ver,
         _ => {
-            return Err(Failure::text(format!(
-                "ERR Unrecognized option '{}'",
-                String::from_utf8_lossy(call.args[2])
-            )));
+            return Err(Failure::repeating("ERR Unrecognized option '", call.args[2], "'"));
         }
     };
     if !is_plain(value) {

@@ -115,10 +115,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Failure> {
                 rest
             }
             _ => {
-                return Err(Failure::text(format!(
-                    "ERR Syntax error in HELLO option '{}'",
-                    String::from_utf8_lossy(option)
-                )));
+                return Err(Failure::repeating("ERR Syntax error in HELLO option '", option, "'"));
             }
         };
     }

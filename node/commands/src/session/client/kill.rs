@@ -32,10 +32,7 @@ impl Filter {
                 b"laddr" => filter.laddr = Some(value.to_vec()),
                 b"user" if value == b"default" => {}
                 b"user" => {
-                    return Err(Failure::text(format!(
-                        "ERR No such user '{}'",
-                        String::from_utf8_lossy(value)
-                    )));
+                    return Err(Failure::repeating("ERR No such user '", value, "'"));
                 }
                 b"maxage" => {
                     let age = parse_i64(value)

@@ -22,7 +22,7 @@ impl ClientKind {
             b"master" => Ok(Self::Master),
             b"replica" | b"slave" => Ok(Self::Replica),
             b"pubsub" => Ok(Self::Pubsub),
-            _ => Err(Failure::text(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(text)))),
+            _ => Err(Failure::repeating("ERR Unknown client type '", text, "'")),
         }
     }
 
