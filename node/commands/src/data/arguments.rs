@@ -9,18 +9,18 @@ use crate::{Call, Failure};
 
 /// Whether an argument is this option, in any case.
 #[inline]
-pub(super) fn is(argument: &[u8], option: &str) -> bool {
+pub(crate) fn is(argument: &[u8], option: &str) -> bool {
     argument.eq_ignore_ascii_case(option.as_bytes())
 }
 
 /// A 64-bit number.
 #[inline]
-pub(super) fn integer(argument: &[u8]) -> Result<i64, Failure> {
+pub(crate) fn integer(argument: &[u8]) -> Result<i64, Failure> {
     parse_i64(argument).ok_or(Failure::NotAnInteger)
 }
 
 /// A number between `min` and `max`, refused in Redis' words.
-pub(super) fn integer_between(argument: &[u8], min: i64, max: i64) -> Result<i64, Failure> {
+pub(crate) fn integer_between(argument: &[u8], min: i64, max: i64) -> Result<i64, Failure> {
     let number = integer(argument)?;
     if number < min || number > max {
         return Err(Failure::text(format!("ERR value is out of range, value must between {min} and {max}")));
@@ -29,17 +29,17 @@ pub(super) fn integer_between(argument: &[u8], min: i64, max: i64) -> Result<i64
 }
 
 /// A float, refused in the words of an argument.
-pub(super) fn float(argument: &[u8]) -> Result<LongDouble, Failure> {
+pub(crate) fn float(argument: &[u8]) -> Result<LongDouble, Failure> {
     LongDouble::parse(argument).ok_or(Failure::NotAFloat)
 }
 
 /// A database that exists.
-pub(super) fn database(call: &Call<'_>, argument: &[u8]) -> Result<DbIndex, Failure> {
+pub(crate) fn database(call: &Call<'_>, argument: &[u8]) -> Result<DbIndex, Failure> {
     existing_database(call, integer_between(argument, i64::from(i32::MIN), i64::from(i32::MAX))?)
 }
 
 /// The database of this number, if it exists.
-pub(super) fn existing_database(call: &Call<'_>, number: i64) -> Result<DbIndex, Failure> {
+pub(crate) fn existing_database(call: &Call<'_>, number: i64) -> Result<DbIndex, Failure> {
     match u32::try_from(number) {
         Ok(index) if index < call.engine.keyspace.database_count() => Ok(DbIndex::new(index)),
         _ => Err(Failure::DatabaseOutOfRange),
@@ -47,6 +47,6 @@ pub(super) fn existing_database(call: &Call<'_>, number: i64) -> Result<DbIndex,
 }
 
 /// A decimal number written into `digits`, as bytes.
-pub(super) fn decimal(digits: &mut itoa::Buffer, number: i64) -> &[u8] {
+pub(crate) fn decimal(digits: &mut itoa::Buffer, number: i64) -> &[u8] {
     digits.format(number).as_bytes()
 }

@@ -8,7 +8,7 @@
 //! Each file lists its rows as `COMMANDS`; the command table gathers [`GROUPS`].
 
 mod access;
-mod arguments;
+pub(crate) mod arguments;
 mod counters;
 mod databases;
 pub mod digest;

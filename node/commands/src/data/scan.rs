@@ -114,6 +114,8 @@ impl<'a> ScanOptions<'a> {
 
 /// A cursor as C's `strtoul` reads it, which is what Redis gives it to: a sign is allowed, and nothing is 0.
 fn parse_cursor(argument: &[u8]) -> Result<ScanCursor, Failure> {
+    // Redis reads it with C's string functions, for which a zero is the end.
+    let argument = argument.split(|byte| *byte == 0).next().unwrap_or_default();
     let (is_negative, digits) = match argument {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

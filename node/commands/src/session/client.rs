@@ -136,11 +136,16 @@ fn setinfo(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// Names a session; an empty name takes its name away.
 pub(crate) fn set_name(session: &mut Session, name: &[u8]) -> Result<(), Failure> {
-    if !is_plain(name) {
-        return Err(Failure::text("ERR Client names cannot contain spaces, newlines or special characters."));
-    }
+    check_name(name)?;
     session.name = name.into();
     Ok(())
+}
+
+pub(crate) fn check_name(name: &[u8]) -> Result<(), Failure> {
+    if is_plain(name) {
+        return Ok(());
+    }
+    Err(Failure::text("ERR Client names cannot contain spaces, newlines or special characters."))
 }
 
 /// CLIENT LIST separates its fields by spaces: values must be printable without one.

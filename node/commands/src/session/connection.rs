@@ -3,8 +3,11 @@
 use rejoin_protocol::{DbIndex, number::parse_i64, resp::RespVersion};
 
 use crate::{
-    Call, Command, Failure, Flags, Role, Session, dispatch::close_after_reply, session::ReplyMode,
-    session::client::set_name,
+    Call, Command, Failure, Flags, Role, Session,
+    data::arguments::database,
+    dispatch::close_after_reply,
+    session::ReplyMode,
+    session::client::{check_name, set_name},
 };
 
 /// The version of Redis that clients are told: what they may expect of us.
@@ -65,13 +68,7 @@ fn echo(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn select(call: &mut Call<'_>) -> Result<(), Failure> {
-    let index =
-        parse_i64(call.args[1]).and_then(|number| i32::try_from(number).ok()).ok_or(Failure::NotAnInteger)?;
-    let index = u32::try_from(index).map_err(|_| Failure::DatabaseOutOfRange)?;
-    if index >= call.engine.keyspace.database_count() {
-        return Err(Failure::DatabaseOutOfRange);
-    }
-    call.session.db = DbIndex::new(index);
+    call.session.db = database(call, call.args[1])?;
     call.reply().ok();
     Ok(())
 }
@@ -111,6 +108,7 @@ fn hello(call: &mut Call<'_>) -> Result<(), Failure> {
                 rest
             }
             [_, value, rest @ ..] if option.eq_ignore_ascii_case(b"setname") => {
+                check_name(value)?;
                 name = Some(*value);
                 rest
             }
