@@ -96,10 +96,28 @@ const LEFT_OUT: &[LeftOut] = &[
         reason: "later servers refuse it inside MULTI",
     },
     LeftOut {
-        oracles: LATER,
+        oracles: &[Oracle::Redis7],
         command: "HELLO",
         when: |args, _| args.len() > 4 || (args.len() > 2 && upper(args, 2) != "SETNAME"),
-        reason: "7.0 sets the name before it sees that an option behind it is wrong; later servers do not",
+        reason: "7.0 sets the name before it sees that an option behind it is wrong; later servers and we do not",
+    },
+    LeftOut {
+        oracles: &[Oracle::Redis8],
+        command: "HELLO",
+        when: |args, _| args.iter().skip(2).any(|arg| arg.eq_ignore_ascii_case(b"AUTH")),
+        reason: "Redis 8.2.3 loses the reply to a wrong password that is not the first command of what it has read",
+    },
+    LeftOut {
+        oracles: LATER,
+        command: "HELLO",
+        when: |args, _| args.iter().skip(3).any(|arg| arg.contains(&0)),
+        reason: "for later servers a name ends at a zero, and what follows is lost; 7.0 and we refuse it",
+    },
+    LeftOut {
+        oracles: LATER,
+        command: "CLIENT SETNAME",
+        when: |args, _| args.iter().skip(2).any(|arg| arg.contains(&0)),
+        reason: "as for HELLO",
     },
     LeftOut {
         oracles: &[Oracle::Valkey9],

@@ -157,7 +157,9 @@ impl<'p> Run<'p> {
             if exceptions::reason_to_leave_out(oracle, &args, self.sessions[connection].in_multi).is_some() {
                 return Ok(next + 1);
             }
-            if stands_alone && counts_keys(&args) {
+            let queued = &self.sessions[connection].queued;
+            let is_counting_exec = upper(&args, 0) == "EXEC" && queued.iter().any(|args| counts_keys(args));
+            if stands_alone && (counts_keys(&args) || is_counting_exec) {
                 self.sweep_expired()?;
             }
             self.queue(connection, &args, *form);
@@ -365,7 +367,9 @@ impl Session {
 
 /// Commands whose reply is judged by asking more, whose replies do not come, or that count what may have expired.
 fn must_stand_alone(args: &[Vec<u8>]) -> bool {
-    Comparison::of(args).needs_follow_up() || counts_keys(args) || upper(args, 0) == "CLIENT"
+    Comparison::of(args).needs_follow_up()
+        || counts_keys(args)
+        || matches!(upper(args, 0).as_str(), "CLIENT" | "EXEC")
 }
 
 fn counts_keys(args: &[Vec<u8>]) -> bool {
