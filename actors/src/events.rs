@@ -11,6 +11,16 @@ pub enum NodeEvent {
         /// `SHUTDOWN NOW`: do not wait for replicas.
         now: bool,
     },
+    /// The node became a replica (REPLICAOF host port) or a master (REPLICAOF NO ONE).
+    RoleChanged {
+        /// What it is now.
+        is_replica: bool,
+    },
+    /// CONFIG SET loglevel: the program that embeds the node owns the log.
+    LogLevelChanged {
+        /// One of `debug`, `verbose`, `notice`, `warning`, `nothing`.
+        loglevel: String,
+    },
     /// A part of the node was lost in a panic: the node can no longer be trusted and has stopped serving.
     PartLost {
         /// The actor or thread.

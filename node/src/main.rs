@@ -136,7 +136,7 @@ fn serve(loaded: Loaded, log: &LogControls) -> Result<(), String> {
     let config_file = loaded.config_file.unwrap_or_default().to_string_lossy().into_owned();
     let options = NodeOptions { config_file, ..NodeOptions::new(loaded.settings) };
     let (node, events) = Node::start(options).map_err(|error| why_not_started(error, port))?;
-    log.set_role(if is_replica { LogRole::Replica } else { LogRole::Master });
+    log.set_role(role_of(is_replica));
 
     let (wakes, woken) = mpsc::channel();
     let by_signal = wakes.clone();
@@ -153,10 +153,16 @@ fn serve(loaded: Loaded, log: &LogControls) -> Result<(), String> {
             Ok(Wake::Node(NodeEvent::PartLost { part })) => {
                 return Err(format!("{part} was lost in a panic, the node has ended"));
             }
+            Ok(Wake::Node(NodeEvent::RoleChanged { is_replica })) => log.set_role(role_of(is_replica)),
+            Ok(Wake::Node(NodeEvent::LogLevelChanged { loglevel })) => log.set_level(&loglevel),
             Ok(Wake::Node(event)) => info!(?event, "the node reports"),
             Err(_) => return Err("the node has ended by itself".to_owned()),
         }
     }
+}
+
+fn role_of(is_replica: bool) -> LogRole {
+    if is_replica { LogRole::Replica } else { LogRole::Master }
 }
 
 /// The second line is what redis-server's users and their tools look for.

@@ -117,10 +117,6 @@ impl LogControls {
     }
 
     /// Follows a change of `loglevel`. What is not a level's name counts as `notice`.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "CONFIG SET loglevel is not reported to the program yet")
-    )]
     pub(crate) fn set_level(&self, loglevel: &str) {
         self.shared.level.store(level_index(loglevel), Relaxed);
         // Call sites remember whether anyone listens.

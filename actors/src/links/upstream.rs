@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
-use rejoin_replication::{MasterAddress, ReplicaAction, Taken, Upstream, UpstreamEvent, UpstreamSettings};
+use rejoin_replication::{
+    MasterAddress, ReplicaAction, Taken, Upstream, UpstreamEvent, UpstreamSettings, Wanted,
+};
 use rejoin_transports::{ByteStream, Endpoint, Lane};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -54,6 +56,14 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
     let Some(wanted) = context.reports.link_up.send(LinkUp { epoch: link.epoch, position }).await? else {
         return Ok(());
     };
+    match &wanted {
+        Wanted::Continue { replid, from } => {
+            tracing::info!("Trying a partial resynchronization (request {replid}:{from}).");
+        }
+        Wanted::Everything | Wanted::LegacySync => {
+            tracing::info!("Partial resynchronization not possible (we hold nothing yet)");
+        }
+    }
     let settings = UpstreamSettings {
         repl_timeout: link.introduction.repl_timeout,
         keepalive_period: Duration::from_secs(1),

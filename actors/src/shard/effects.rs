@@ -80,6 +80,7 @@ impl Shard {
         self.stop_upstream();
         self.following += 1;
         self.engine.role = Role::Replica;
+        self.events.report(NodeEvent::RoleChanged { is_replica: true });
         self.engine.status.upstream = Some(UpstreamStatus {
             host: host.clone(),
             port,
@@ -120,6 +121,7 @@ impl Shard {
         self.stop_upstream();
         self.following += 1;
         self.engine.role = Role::Master;
+        self.events.report(NodeEvent::RoleChanged { is_replica: false });
         self.engine.status.upstream = None;
         let shared = self.replid;
         self.control.unfollow();
@@ -181,6 +183,9 @@ impl Shard {
             self.engine.status.hot_budget = settings.repl_backlog_bytes;
             self.control
                 .set_budget(SetBudget { hot, lag_max: ByteCount::new(settings.replica_lag_bytes_max) });
+        } else if name == "loglevel" {
+            let loglevel = self.engine.settings.loglevel.clone();
+            self.events.report(NodeEvent::LogLevelChanged { loglevel });
         }
     }
 }

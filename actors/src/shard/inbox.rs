@@ -120,10 +120,11 @@ impl Shard {
         }
     }
 
-    /// What this node holds, for a master to continue; nothing if it never held anything.
+    /// What this node holds, for a master to continue; nothing if it never held anything. Offset zero of a master's
+    /// stream is a place too: a full sync from a master that nobody followed before ends there.
     fn position(&self) -> Option<Position> {
         let offset = self.visible();
-        (offset > Offset::ZERO).then_some(Position { replid: self.replid, offset })
+        (self.has_masters_stream || offset > Offset::ZERO).then_some(Position { replid: self.replid, offset })
     }
 
     fn is_following(&self, following: u64) -> bool {
@@ -149,6 +150,7 @@ impl Shard {
         for db in (0..self.engine.keyspace.database_count()).map(DbIndex::new) {
             self.engine.watches.database_changed(db, |_| true);
         }
+        self.has_masters_stream = replid.is_some();
         self.replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
         self.engine.status.replid = self.replid;
         self.log.restart(offset);

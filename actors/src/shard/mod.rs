@@ -53,6 +53,8 @@ pub struct Shard {
     pub(crate) log_handle: LogHandle,
     /// The stream's name; changes with every change of lineage, here first.
     pub(crate) replid: ReplicationId,
+    /// The stream came from a master that named it.
+    pub(crate) has_masters_stream: bool,
     pub(crate) connections: Slab<Connection>,
     /// Connections with decoded requests, in the order in which they came.
     pub(crate) ready: Vec<usize>,

@@ -152,6 +152,7 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
         log_handle: seed.log.handle(),
         log: seed.log,
         replid: seed.replid,
+        has_masters_stream: false,
         connections: Slab::new(),
         ready: Vec::new(),
         flusher: None,

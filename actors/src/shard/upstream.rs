@@ -54,9 +54,13 @@ pub(crate) fn master_session() -> Session {
 /// Begins to follow `start`'s stream, in place of any older one.
 pub(crate) fn start_streaming(shard: &SharedShard, clock: Clock, start: StartStreaming) {
     let epoch = start.epoch;
+    let after = start.after;
     let task = tokio::task::spawn_local(follow(shard.clone(), clock, start)).abort_handle();
     let shard = &mut *shard.borrow_mut();
     shard.stop_upstream();
+    if let Some(upstream) = &mut shard.engine.status.upstream {
+        upstream.read_offset = after;
+    }
     shard.upstream = Some(UpstreamStream { epoch, task });
 }
 

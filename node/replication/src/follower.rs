@@ -26,13 +26,17 @@ impl Default for FollowerSettings {
 /// How the acknowledgements begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstAck {
-    /// At once: after `$EOF:` the master waits for it before it sends the stream.
+    /// At once, and often until something comes: after `$EOF:` the master waits for one before it sends the stream,
+    /// and redis-server 7.0.15 overlooks those that come before it has reaped its child (up to 100 ms).
     AtOnce,
     /// With the first period.
     Periodic,
     /// Never: a master that knows only SYNC would answer each with an error.
     Never,
 }
+
+/// How often to acknowledge while the master may be waiting for it.
+const EAGER_ACK_PERIOD: Duration = Duration::from_millis(50);
 
 /// Bytes of acknowledgements that wait for the driver, roughly, at most.
 const UNSENT_BYTES_MAX: usize = 1024;
@@ -65,6 +69,8 @@ pub struct Follower {
     last_io: Duration,
     /// When the next periodic acknowledgement is due; `None`: never.
     next_ack: Option<Duration>,
+    /// The master may be waiting for an acknowledgement that it sees.
+    is_eager: bool,
     /// What waits to be sent.
     out: Vec<u8>,
 }
@@ -73,12 +79,13 @@ impl Follower {
     /// The stream begins after `applied`.
     #[must_use]
     pub fn new(now: Duration, settings: FollowerSettings, applied: Offset, first: FirstAck) -> Self {
-        let next_ack = (first != FirstAck::Never).then(|| now + settings.ack_period);
-        let mut follower = Self { settings, applied, durable: None, last_io: now, next_ack, out: Vec::new() };
-        if first == FirstAck::AtOnce {
-            follower.acknowledge(applied);
-        }
-        follower
+        let next_ack = match first {
+            FirstAck::AtOnce => Some(now),
+            FirstAck::Periodic => Some(now + settings.ack_period),
+            FirstAck::Never => None,
+        };
+        let is_eager = first == FirstAck::AtOnce;
+        Self { settings, applied, durable: None, last_io: now, next_ack, is_eager, out: Vec::new() }
     }
 
     /// The last byte that counts as applied.
@@ -96,6 +103,7 @@ impl Follower {
     /// Bytes came from the master.
     pub fn handle_io(&mut self, now: Duration) {
         self.last_io = now;
+        self.is_eager = false;
     }
 
     /// Everything up to the border `offset` is applied. Never goes back.
@@ -122,7 +130,8 @@ impl Follower {
         }
         if self.next_ack.is_some_and(|due| now >= due) {
             self.acknowledge(self.applied);
-            self.next_ack = Some(now + self.settings.ack_period);
+            let period = if self.is_eager { EAGER_ACK_PERIOD } else { self.settings.ack_period };
+            self.next_ack = Some(now + period);
         }
         Ok(())
     }
@@ -183,7 +192,16 @@ mod tests {
 
     #[test]
     fn acknowledges_at_once_where_the_master_waits_for_it() {
-        assert_eq!(said(&mut follower(FirstAck::AtOnce)), ack("1000"));
+        let mut follower = follower(FirstAck::AtOnce);
+        assert_eq!(follower.poll_timeout(), Some(Duration::ZERO));
+        for number in 0..3 {
+            follower.handle_timeout(number * EAGER_ACK_PERIOD).unwrap();
+            assert_eq!(said(&mut follower), ack("1000"), "until the master shows that it has seen one");
+        }
+        follower.handle_io(SECOND);
+        follower.handle_timeout(SECOND).unwrap();
+        assert_eq!(said(&mut follower), ack("1000"));
+        assert_eq!(follower.poll_timeout(), Some(2 * SECOND));
     }
 
     #[test]

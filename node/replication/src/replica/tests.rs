@@ -189,5 +189,12 @@ fn pauses_grow_until_a_stream_flows() {
     core.handle_event(now, epoch(8), &UpstreamEvent::Continue { replid: None });
     core.handle_link_lost(now, epoch(8), u64::MAX);
     assert_eq!(core.down_since(), Some(now));
-    assert!(core.poll_timeout().unwrap() - now <= SECOND / 10);
+    let retry_at = core.poll_timeout().unwrap();
+    assert!(retry_at - now > SECOND, "a stream that breaks at once is no success");
+    core.handle_timeout(retry_at, 0);
+    core.handle_dialed(retry_at, epoch(9), Some(held())).unwrap();
+    core.handle_event(retry_at, epoch(9), &UpstreamEvent::Continue { replid: None });
+    let end = retry_at + ReplicaSettings::default().backoff.max;
+    core.handle_link_lost(end, epoch(9), u64::MAX);
+    assert!(core.poll_timeout().unwrap() - end <= SECOND / 10);
 }
