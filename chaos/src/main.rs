@@ -90,6 +90,9 @@ struct BenchOptions {
     /// Leave out memory per key.
     #[arg(long)]
     no_memory: bool,
+    /// Leave out latencies with and without full syncs.
+    #[arg(long)]
+    no_latency: bool,
 }
 
 fn main() -> ExitCode {
@@ -125,7 +128,16 @@ fn run(cli: Cli) -> Result<()> {
 
 impl From<BenchOptions> for bench::Plan {
     fn from(options: BenchOptions) -> Self {
-        let BenchOptions { keys, rounds, seconds, sizes, pipelines, tests, no_memory } = options;
-        Self { keys, rounds, seconds, sizes, pipelines, tests, with_memory: !no_memory }
+        let BenchOptions { keys, rounds, seconds, sizes, pipelines, tests, no_memory, no_latency } = options;
+        Self {
+            keys,
+            rounds,
+            seconds,
+            sizes,
+            pipelines,
+            tests,
+            with_memory: !no_memory,
+            with_latency: !no_latency,
+        }
     }
 }

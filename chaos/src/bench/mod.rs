@@ -1,4 +1,5 @@
-//! The node beside redis-server 7.0.15 in one run: throughput, CPU per operation and memory per key, as ratios.
+//! The node beside redis-server 7.0.15 in one run: throughput, CPU per operation, memory per key and
+//! latency beside a snapshot, as ratios.
 //!
 //! Figures of one machine mean little elsewhere; ratios of the same minutes on the same machine mean more. So both servers
 //! run side by side with the same data, measurements alternate between them, and what is reported is the median of the
@@ -6,6 +7,7 @@
 //! is the server's CPU time per operation; throughput stands beside that of a server which does nothing.
 
 mod do_nothing;
+mod latency;
 mod load;
 mod memory;
 mod redis_benchmark;
@@ -40,6 +42,8 @@ pub struct Plan {
     pub tests: Vec<String>,
     /// Whether to measure memory per key too.
     pub with_memory: bool,
+    /// Whether to measure latencies with and without full syncs too.
+    pub with_latency: bool,
 }
 
 impl Default for Plan {
@@ -52,6 +56,7 @@ impl Default for Plan {
             pipelines: vec![1, 16],
             tests: ["get", "set", "incr", "hset"].map(str::to_owned).to_vec(),
             with_memory: true,
+            with_latency: true,
         }
     }
 }
@@ -80,6 +85,9 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
     let redis = Binary::stock(ServerKind::Redis70)?;
     if plan.with_memory {
         memory::compare(&redis, node, plan.keys)?;
+    }
+    if plan.with_latency {
+        latency::compare(&redis, node, plan.keys, plan.rounds, plan.seconds)?;
     }
     let do_nothing = DoNothingServer::start()?;
     let mut outcomes = Vec::new();
