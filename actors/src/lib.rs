@@ -35,6 +35,7 @@
 //! A part lost in a panic is reported as [`events::NodeEvent::PartLost`]: nothing restarts silently.
 
 pub mod aof_sender;
+mod background;
 pub mod buffer_manager;
 pub mod clock;
 pub mod control;

@@ -19,6 +19,7 @@ use rejoin_replication::PayloadForm;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    background,
     events::PartGuard,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
@@ -102,7 +103,7 @@ impl Snapshotter {
         );
         let ended = context.address().recipient();
         let dir = self.dir.clone();
-        let spawned = std::thread::Builder::new().name(format!("snapshot-{id}")).spawn(move || {
+        let spawned = background::spawn(format!("snapshot-{id}"), move || {
             let mut fan_out = FanOut { receivers, buffer: Vec::with_capacity(CHUNK_BYTES) };
             let begun = Instant::now();
             let write = |out: &mut dyn Write| {

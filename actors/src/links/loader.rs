@@ -4,7 +4,10 @@ use std::io::{self, Read};
 
 use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions};
 use rejoin_persistence::rdb::{self, RdbSummary};
+
 use tokio::sync::{mpsc, oneshot};
+
+use crate::background;
 
 /// Pieces of payload that wait for the loader at most; beyond that the master is not read.
 const PIECES_WAITING_MAX: usize = 8;
@@ -26,7 +29,7 @@ impl Loader {
     pub(crate) fn begin(databases: u32) -> io::Result<Self> {
         let (pieces, incoming) = mpsc::channel(PIECES_WAITING_MAX);
         let (done_sender, done) = oneshot::channel();
-        std::thread::Builder::new().name("loader".to_owned()).spawn(move || {
+        background::spawn("loader", move || {
             let options = KeyspaceOptions { databases, seed: HashSeed::new(rand::random()) };
             let mut keyspace = Keyspace::new(options);
             let mut payload = Payload { incoming, piece: Vec::new(), read: 0 };

@@ -8,6 +8,7 @@ use rejoin_replication::Position;
 use tokio::sync::mpsc;
 
 use crate::{
+    background,
     clock::Clock,
     messages::{
         master::{AdoptLineage, ReplaceLineage},
@@ -146,7 +147,9 @@ impl Shard {
         self.stop_upstream();
         let old = std::mem::replace(&mut self.engine.keyspace, keyspace);
         // Dropping millions of keys takes its time; nobody needs to wait for it.
-        std::thread::spawn(move || drop(old));
+        if let Err(error) = background::spawn("reaper", move || drop(old)) {
+            tracing::warn!(%error, "no thread could be had to drop the old data");
+        }
         for db in (0..self.engine.keyspace.database_count()).map(DbIndex::new) {
             self.engine.watches.database_changed(db, |_| true);
         }
