@@ -1,0 +1,17 @@
+//! Threads whose work can wait: encoding and loading snapshots, dropping old data.
+
+use std::{io, thread};
+
+/// Added to the niceness of such a thread. On a machine with few cores the scheduler would otherwise let it finish its
+/// slice of milliseconds before the shard, which answers clients, runs again.
+const NICENESS: i32 = 10;
+
+/// Starts a thread that gives way to all others.
+pub(crate) fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let run = move || {
+        // On Linux the priority is the thread's own. Where it cannot be had the work is done all the same.
+        let _ = rustix::process::nice(NICENESS);
+        work();
+    };
+    thread::Builder::new().name(name.into()).spawn(run).map(drop)
+}
