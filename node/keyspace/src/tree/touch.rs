@@ -10,14 +10,15 @@ use crate::{Entry, KeyHash};
 /// How many keys go down together: enough to cover the latency of memory, few enough for the core's miss buffers.
 pub(crate) const BATCH: usize = 32;
 
-/// Asks for the line at `address`, which need not be valid.
+/// Asks for the line at `address`, which need not be valid. It comes into the second cache: the first has too few
+/// buffers for misses under way, and a batch that waits for them takes a quarter (reads) to a half (writes) longer.
 #[inline(always)]
 pub(super) fn prefetch(address: *const u8) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: a hint; it never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
