@@ -153,6 +153,18 @@ impl Tree {
     /// The entry of a key.
     #[inline]
     pub(crate) fn get(&self, hash: KeyHash, key: &[u8]) -> Option<&Entry> {
+        self.find(hash, |entry| entry.key() == key)
+    }
+
+    /// An entry with the tag of `hash`: most probably its key's, for hints only.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: KeyHash) -> Option<&Entry> {
+        self.find(hash, |_| true)
+    }
+
+    /// The first entry with the tag of `hash` that `is_it` accepts.
+    #[inline]
+    fn find(&self, hash: KeyHash, is_it: impl FnMut(&Entry) -> bool) -> Option<&Entry> {
         let mut node = self.root;
         let mut depth = 0;
         // SAFETY: we borrow the tree, so its nodes are alive and unchanged, and the entry lives as long as the
@@ -162,22 +174,7 @@ impl Tree {
                 node = (*node.inner()).children[hash.nibble(depth)];
                 depth += 1;
             }
-            node.leaf().find(hash.tag(), |entry| entry.key() == key).map(|slot| &*slot.as_ptr())
-        }
-    }
-
-    /// An entry with the tag of `hash`: most probably its key's, for hints only.
-    #[inline]
-    pub(crate) fn candidate(&self, hash: KeyHash) -> Option<&Entry> {
-        let mut node = self.root;
-        let mut depth = 0;
-        // SAFETY: as in `get`.
-        unsafe {
-            while node.is_inner() {
-                node = (*node.inner()).children[hash.nibble(depth)];
-                depth += 1;
-            }
-            node.leaf().find(hash.tag(), |_| true).map(|slot| &*slot.as_ptr())
+            node.leaf().find(hash.tag(), is_it).map(|slot| &*slot.as_ptr())
         }
     }
 
