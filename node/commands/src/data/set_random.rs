@@ -2,7 +2,7 @@
 
 use super::{
     access::{as_set, delete, inspect, read_set},
-    arguments::{integer, integer_between},
+    arguments::{element_count, integer_between},
     random::{Draw, REPEATED_MAX, choose_distinct},
     sets::remove_members,
 };
@@ -40,9 +40,7 @@ fn spop(call: &mut Call<'_>) -> Result<(), Failure> {
     match &call.args[2..] {
         [] => pop_one(call),
         [count] => {
-            let count = integer(count)?;
-            let count = usize::try_from(count)
-                .map_err(|_| Failure::text("ERR value is out of range, must be positive"))?;
+            let count = element_count(count)?;
             pop_several(call, count)
         }
         _ => Err(Failure::Syntax),

@@ -172,7 +172,11 @@ fn execute(call: &mut Call<'_>, operation: Operation, outcome: Outcome) -> Resul
             store(call, destination, &members)?;
         }
         Outcome::Answered => {
-            members.sort_by(|one, other| one.1.total_cmp(&other.1).then_with(|| one.0.cmp(&other.0)));
+            members.sort_by(|one, other| {
+                // No score is NaN; zeros are equal whatever their sign.
+                let by_score = one.1.partial_cmp(&other.1).unwrap_or(std::cmp::Ordering::Equal);
+                by_score.then_with(|| one.0.cmp(&other.0))
+            });
             let mut reply = call.reply();
             let mut scored = Scored::begin(&mut reply, members.len(), options.with_scores);
             members.iter().for_each(|(member, score)| scored.add(member, *score));

@@ -3,7 +3,7 @@
 use rejoin_keyspace::Key;
 use rejoin_protocol::resp::RespVersion;
 
-use super::super::arguments::{decimal, integer, is};
+use super::super::arguments::{decimal, element_count, integer, is};
 use super::{READ, inspect_sorted_set, remove_members};
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
@@ -54,10 +54,7 @@ fn zpopmax(call: &mut Call<'_>) -> Result<(), Failure> {
 fn pop(call: &mut Call<'_>, end: End) -> Result<(), Failure> {
     let (count, is_counted) = match &call.args[2..] {
         [] => (1, false),
-        [count] => {
-            let count = usize::try_from(integer(count)?);
-            (count.map_err(|_| Failure::text("ERR value is out of range, must be positive"))?, true)
-        }
+        [count] => (element_count(count)?, true),
         _ => return Err(Failure::Syntax),
     };
     let key = call.key(1);
