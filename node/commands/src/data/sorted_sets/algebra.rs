@@ -169,7 +169,8 @@ fn execute(call: &mut Call<'_>, operation: Operation, outcome: Outcome) -> Resul
         Outcome::Stored => {
             let destination = call.key(1);
             inspect(call, destination, |_, _| ());
-            store(call, destination, &members)?;
+            let longest = members.iter().map(|(member, _)| member.len()).max().unwrap_or(0);
+            store(call, destination, &members, (members.len(), longest))?;
         }
         Outcome::Answered => {
             members.sort_by(|one, other| {

@@ -86,8 +86,14 @@ fn remove_members<M: AsRef<[u8]>>(
 }
 
 /// Puts a sorted set of these members in place of whatever stood at `key`; deletes that if there are none. Replies with
-/// their number.
-fn store(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) -> Result<(), Failure> {
+/// their number. `expected` is how many members, and of how many bytes, the sorted set's form is chosen for; it may still
+/// turn out to be too small.
+fn store(
+    call: &mut Call<'_>,
+    key: Key<'_>,
+    members: &[(Vec<u8>, f64)],
+    expected: (usize, usize),
+) -> Result<(), Failure> {
     call.reply().integer(members.len() as i64);
     if members.is_empty() {
         delete(call, key);
@@ -97,6 +103,7 @@ fn store(call: &mut Call<'_>, key: Key<'_>, members: &[(Vec<u8>, f64)]) -> Resul
     let database = call.db_mut();
     database.remove(key);
     let mut set = database.sorted_set_mut(key, limits).ok_or(Failure::WrongType)?;
+    set.expect(expected.0, expected.1);
     for (member, score) in members {
         set.set(member, *score);
     }

@@ -217,7 +217,8 @@ fn zrangestore(call: &mut Call<'_>) -> Result<(), Failure> {
         Ok(members.map(|(member, score)| (member.to_vec(), score)).collect())
     })?;
     super::super::access::inspect(call, destination, |_, _| ());
-    store(call, destination, &members)
+    let expected = if matches!(request.bounds, Bounds::Ranks(..)) { members.len() } else { 0 };
+    store(call, destination, &members, (expected, 0))
 }
 
 /// `ZCOUNT key min max`
