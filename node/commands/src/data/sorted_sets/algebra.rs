@@ -7,7 +7,7 @@ use rejoin_keyspace::{Entry, HashSeed, Value};
 use super::super::access::{inspect, read};
 use super::super::arguments::{integer, is};
 use super::super::set_algebra::parse_limit;
-use super::{READ, Scored, parse_score, store};
+use super::{READ, Scored, ScoredMember, parse_score, store};
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
 const ANSWER: Command = Command {
@@ -290,12 +290,7 @@ impl Options {
     }
 
     /// The members of the result, in no order.
-    fn combine(
-        &self,
-        seed: &HashSeed,
-        operation: Operation,
-        mut sources: Vec<Source>,
-    ) -> Vec<(Vec<u8>, f64)> {
+    fn combine(&self, seed: &HashSeed, operation: Operation, mut sources: Vec<Source>) -> Vec<ScoredMember> {
         if operation != Operation::Difference {
             // Sums of doubles depend on their order: the smallest set first, as in Redis.
             sources.sort_by_key(Source::len);
@@ -307,7 +302,7 @@ impl Options {
         }
     }
 
-    fn union(&self, sources: &[Source]) -> Vec<(Vec<u8>, f64)> {
+    fn union(&self, sources: &[Source]) -> Vec<ScoredMember> {
         let mut scores: HashMap<Vec<u8>, f64> = HashMap::new();
         for source in sources {
             source.for_each(&mut |member, score| {
@@ -321,7 +316,7 @@ impl Options {
         scores.into_iter().collect()
     }
 
-    fn intersection(&self, seed: &HashSeed, sources: &[Source]) -> Vec<(Vec<u8>, f64)> {
+    fn intersection(&self, seed: &HashSeed, sources: &[Source]) -> Vec<ScoredMember> {
         let mut members = Vec::new();
         let Some((smallest, others)) = sources.split_first() else { return members };
         smallest.for_each(&mut |member, score| {
@@ -336,7 +331,7 @@ impl Options {
     }
 }
 
-fn difference(seed: &HashSeed, sources: &[Source]) -> Vec<(Vec<u8>, f64)> {
+fn difference(seed: &HashSeed, sources: &[Source]) -> Vec<ScoredMember> {
     let mut members = Vec::new();
     let Some((first, others)) = sources.split_first() else { return members };
     first.for_each(&mut |member, score| {

@@ -30,6 +30,9 @@ const READ: Command = Command {
     subcommands: &[],
 };
 
+/// A member taken out of its sorted set, with its score.
+type ScoredMember = (Vec<u8>, f64);
+
 /// Writes members, with their scores or without.
 struct Scored<'r, 'w> {
     reply: &'r mut ReplyWriter<'w>,
@@ -91,7 +94,7 @@ fn remove_members<M: AsRef<[u8]>>(
 fn store(
     call: &mut Call<'_>,
     key: Key<'_>,
-    members: &[(Vec<u8>, f64)],
+    members: &[ScoredMember],
     expected: (usize, usize),
 ) -> Result<(), Failure> {
     call.reply().integer(members.len() as i64);

@@ -4,7 +4,7 @@ use rejoin_keyspace::Key;
 use rejoin_protocol::resp::RespVersion;
 
 use super::super::arguments::{decimal, element_count, integer, is};
-use super::{READ, inspect_sorted_set, remove_members};
+use super::{READ, ScoredMember, inspect_sorted_set, remove_members};
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
 const ROW: Command =
@@ -79,7 +79,7 @@ fn take(
     key: Key<'_>,
     end: End,
     count: usize,
-) -> Result<Option<Vec<(Vec<u8>, f64)>>, Failure> {
+) -> Result<Option<Vec<ScoredMember>>, Failure> {
     let taken = inspect_sorted_set(call, key, |set| {
         let own = |(member, score): (&[u8], f64)| (member.to_vec(), score);
         let count = count.min(set.len());

@@ -76,6 +76,9 @@ pub(in crate::data) const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Members of a sorted set with their scores.
+type Members<'s> = Box<dyn Iterator<Item = (&'s [u8], f64)> + 's>;
+
 /// What a command of ZRANGE's kin asks for.
 struct Request<'a> {
     bounds: Bounds<'a>,
@@ -151,7 +154,7 @@ impl<'a> Request<'a> {
     }
 
     /// The members that are asked for, in order.
-    fn members<'s>(&self, set: SortedSetView<'s>) -> (usize, Box<dyn Iterator<Item = (&'s [u8], f64)> + 's>) {
+    fn members<'s>(&self, set: SortedSetView<'s>) -> (usize, Members<'s>) {
         let ranks = self.bounds.ranks(set, self.is_reverse);
         let ranks = match self.bounds {
             Bounds::Ranks(..) => ranks,

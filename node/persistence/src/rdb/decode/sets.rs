@@ -99,6 +99,9 @@ impl Decoder<'_> {
     }
 }
 
+/// Takes a member with its score.
+type AddScore<'a> = &'a mut dyn FnMut(&[u8], f64) -> Result<(), RdbError>;
+
 /// A score in the text that versions before 8 of the format wrote.
 fn read_text_score(source: &mut Source<'_>) -> Result<f64, RdbError> {
     let at = source.position();
@@ -138,12 +141,7 @@ fn read_packed_members(
     Ok(())
 }
 
-fn read_packed_scores(
-    at: u64,
-    code: u8,
-    blob: &[u8],
-    add: &mut dyn FnMut(&[u8], f64) -> Result<(), RdbError>,
-) -> Result<(), RdbError> {
+fn read_packed_scores(at: u64, code: u8, blob: &[u8], add: AddScore<'_>) -> Result<(), RdbError> {
     let flawed = |kind: &'static str| move |flaw: Flaw| damaged(at, flaw.within(kind));
     if code == value_type::ZSET_ZIPLIST {
         let kind = "a sorted set as ziplist";
@@ -157,7 +155,7 @@ fn add_scores<'a>(
     at: u64,
     kind: &'static str,
     mut elements: impl Iterator<Item = Result<Element<'a>, Flaw>>,
-    add: &mut dyn FnMut(&[u8], f64) -> Result<(), RdbError>,
+    add: AddScore<'_>,
 ) -> Result<(), RdbError> {
     let flawed = |flaw: Flaw| damaged(at, flaw.within(kind));
     while let Some(member) = elements.next() {
