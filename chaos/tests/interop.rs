@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use rejoin_chaos::client::Client;
 use rejoin_chaos::replication::{ensure_same_data, follow, wait_for_equal_offsets};
 use rejoin_chaos::servers::{Binary, Server, ServerKind};
 
@@ -13,7 +14,59 @@ fn stock(kind: ServerKind) -> Server {
     Server::start(&Binary::stock(kind).unwrap(), &[]).unwrap()
 }
 
-/// Strings and hashes, small and large, in two databases, with and without expiry, and keys that are not text.
+/// Sets and sorted sets of every form, written by every way whose effect is logged as another command; how many commands
+/// that takes. Scores are such that all versions digest them alike.
+fn write_sets(client: &mut Client, generation: &str) -> usize {
+    let key = |name: &str| format!("{generation}:{name}");
+    let mut commands: Vec<Vec<String>> = Vec::new();
+    let mut push = |words: &str| commands.push(words.split(' ').map(str::to_owned).collect());
+    for n in 0..600 {
+        push(&format!("SADD {} {}", key("integers"), n * 1_000_003));
+        push(&format!("SADD {} member:{n}", key("large-set")));
+        push(&format!("ZADD {} {} member:{n}", key("large-scores"), f64::from(n % 50) / 4.0));
+    }
+    for n in 0..100 {
+        push(&format!("SADD {} {n} member:{n}", key("small-set")));
+        push(&format!("SADD {} {}", key("small-integers"), n - 50));
+        push(&format!("ZADD {} {} member:{n}", key("scores"), n % 7));
+    }
+    for set in ["integers", "large-set", "small-set", "small-integers"] {
+        push(&format!("SPOP {}", key(set)));
+        push(&format!("SPOP {} 7", key(set)));
+        push(&format!("SUNIONSTORE {} {} {}", key(&format!("union-{set}")), key(set), key("small-set")));
+        push(&format!("SINTERSTORE {} {} {}", key(&format!("inter-{set}")), key(set), key("large-set")));
+        push(&format!("SDIFFSTORE {} {} {}", key(&format!("diff-{set}")), key(set), key("integers")));
+    }
+    push(&format!("SMOVE {} {} member:5", key("large-set"), key("moved")));
+    push(&format!("SADD {} a b c", key("emptied")));
+    push(&format!("SPOP {} 5", key("emptied")));
+    for set in ["large-scores", "scores"] {
+        push(&format!("ZINCRBY {} 1.5 member:9", key(set)));
+        push(&format!("ZADD {} GT CH 100 member:8 -100 member:7", key(set)));
+        push(&format!("ZADD {} inf most -inf least", key(set)));
+        push(&format!("ZPOPMIN {} 3", key(set)));
+        push(&format!("ZPOPMAX {}", key(set)));
+        push(&format!("ZMPOP 2 {} {} MIN COUNT 2", key("none"), key(set)));
+        push(&format!("ZREMRANGEBYRANK {} 0 4", key(set)));
+        push(&format!("ZREMRANGEBYSCORE {} 2 3", key(set)));
+        push(&format!("ZRANGESTORE {} {} 0 60", key(&format!("range-{set}")), key(set)));
+        push(&format!(
+            "ZUNIONSTORE {} 2 {} {} WEIGHTS 2 3",
+            key(&format!("union-{set}")),
+            key(set),
+            key("small-set")
+        ));
+        push(&format!("ZINTERSTORE {} 2 {} {}", key(&format!("inter-{set}")), key(set), key("large-set")));
+        push(&format!("COPY {} {}", key(set), key(&format!("copy-{set}"))));
+        push(&format!("RENAME {} {}", key(&format!("copy-{set}")), key(&format!("renamed-{set}"))));
+    }
+    push(&format!("EXPIRE {} 10000", key("large-set")));
+    push(&format!("EXPIRE {} 10000", key("large-scores")));
+    commands.iter().for_each(|command| client.queue(command));
+    commands.len()
+}
+
+/// Strings, hashes, sets and sorted sets, small and large, in two databases, with and without expiry, and keys that are not text.
 fn write_data(master: &Server, generation: &str) {
     let mut client = master.client().unwrap();
     for n in 0..2_000 {
@@ -33,8 +86,9 @@ fn write_data(master: &Server, generation: &str) {
     client.queue(&["INCR", "counter"]);
     client.queue(&["SET", "gone", "x", "PX", "1"]);
     client.queue(&["EXEC"]);
+    let collections = write_sets(&mut client, generation);
     client.flush().unwrap();
-    client.skip_replies(2_000 + 300 + 5 + 6).unwrap();
+    client.skip_replies(2_000 + 300 + 5 + 6 + collections).unwrap();
     // Seen to be gone here, so that the master has told its replicas.
     rejoin_chaos::wait::until("a key to expire", || Ok(client.ask_integer(&["EXISTS", "gone"])? == 0))
         .unwrap();
@@ -48,6 +102,8 @@ fn replicate(master: &Server, replica: &Server) {
     ensure_same_data(master, replica).unwrap();
     let mut client = replica.client().unwrap();
     assert_eq!(client.ask_text(&["GET", "after:ratio"]).unwrap(), "0.1");
+    assert_eq!(client.ask_text(&["TYPE", "after:union-scores"]).unwrap(), "zset");
+    assert!(client.ask_integer(&["SCARD", "before:large-set"]).unwrap() > 500);
     let refused = client.call(&["SET", "x", "y"]).unwrap();
     assert!(refused.to_string().starts_with("-READONLY"), "a replica answered a write with {refused}");
 }

@@ -21,12 +21,14 @@ pub(super) enum Comparison {
     Kind,
     /// HELLO: the same names, and equal values but for server, version, id and modules.
     Hello,
-    /// A whole SCAN or HSCAN, all pages of each server merged; the runner asks for the pages.
+    /// A whole SCAN, HSCAN or the like, all pages of each server merged; the runner asks for the pages.
     Scan,
     /// RANDOMKEY: something that exists; the runner asks.
     RandomKey,
-    /// HRANDFIELD: fields that exist, distinct or as many as asked for; the runner asks.
+    /// HRANDFIELD and its kin: fields or members that exist, distinct or as many as asked for; the runner asks.
     RandomFields,
+    /// SPOP: as many members on both sides; the runner puts them back.
+    RandomPop,
 }
 
 /// Name (and where it matters subcommand) in capitals.
@@ -37,16 +39,17 @@ pub(super) fn upper(args: &[Vec<u8>], index: usize) -> String {
 impl Comparison {
     pub(super) fn of(args: &[Vec<u8>]) -> Self {
         match upper(args, 0).as_str() {
-            "KEYS" | "HKEYS" | "HVALS" => Self::Elements,
+            "KEYS" | "HKEYS" | "HVALS" | "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" => Self::Elements,
             "HGETALL" => Self::Pairs,
             "TTL" | "EXPIRETIME" => Self::TimeSeconds,
             "PTTL" | "PEXPIRETIME" => Self::TimeMs,
             // Only a scan from the start has a result that does not depend on how cursors are made.
             "SCAN" if args.get(1).is_some_and(|cursor| cursor == b"0") => Self::Scan,
-            "HSCAN" if args.get(2).is_some_and(|cursor| cursor == b"0") => Self::Scan,
-            "SCAN" | "HSCAN" => Self::Kind,
+            "HSCAN" | "SSCAN" | "ZSCAN" if args.get(2).is_some_and(|cursor| cursor == b"0") => Self::Scan,
+            "SCAN" | "HSCAN" | "SSCAN" | "ZSCAN" => Self::Kind,
+            "SPOP" => Self::RandomPop,
             "RANDOMKEY" => Self::RandomKey,
-            "HRANDFIELD" => Self::RandomFields,
+            "HRANDFIELD" | "SRANDMEMBER" | "ZRANDMEMBER" => Self::RandomFields,
             "HELLO" => Self::Hello,
             "CLIENT" if matches!(upper(args, 1).as_str(), "ID" | "INFO" | "LIST") => Self::Kind,
             "OBJECT" if matches!(upper(args, 1).as_str(), "REFCOUNT" | "IDLETIME") => Self::Kind,
@@ -56,7 +59,7 @@ impl Comparison {
 
     /// Whether the runner must ask more, which it cannot in a pipeline or a transaction.
     pub(super) fn needs_follow_up(self) -> bool {
-        matches!(self, Self::Scan | Self::RandomKey | Self::RandomFields)
+        matches!(self, Self::Scan | Self::RandomKey | Self::RandomFields | Self::RandomPop)
     }
 
     /// What remains of it where the runner cannot ask.
@@ -76,7 +79,9 @@ impl Comparison {
             Self::Pairs => same_pairs(expected, actual),
             Self::TimeMs => within(expected, actual, tolerance_ms),
             Self::TimeSeconds => within(expected, actual, 1 + tolerance_ms / 1000),
-            Self::Kind | Self::Scan | Self::RandomKey | Self::RandomFields => same_kind(expected, actual),
+            Self::Kind | Self::Scan | Self::RandomKey | Self::RandomFields | Self::RandomPop => {
+                same_kind(expected, actual)
+            }
             Self::Hello => same_hello(expected, actual),
         }
     }
@@ -103,6 +108,9 @@ pub(super) fn same_transaction(
 }
 
 fn same_elements(expected: &Reply, actual: &Reply) -> bool {
+    if std::mem::discriminant(expected) != std::mem::discriminant(actual) {
+        return false;
+    }
     let (Some(expected), Some(actual)) = (expected.elements(), actual.elements()) else { return false };
     counted(expected.iter()) == counted(actual.iter())
 }

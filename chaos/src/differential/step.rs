@@ -21,6 +21,12 @@ impl Arg {
     pub fn text(text: impl Into<String>) -> Self {
         Self::Bytes(text.into().into_bytes())
     }
+
+    /// Whether a pattern named a placeholder that nobody knows.
+    #[cfg(test)]
+    pub(super) fn is_unknown_placeholder(&self) -> bool {
+        matches!(self, Self::Bytes(bytes) if bytes.starts_with(b"<no placeholder"))
+    }
 }
 
 /// How a command is put on the wire.

@@ -39,7 +39,8 @@ bitflags! {
         const PUBSUB = 1 << 12;
         /// Not shown by MONITOR.
         const SKIP_MONITOR = 1 << 13;
-        /// Keys depend on the arguments; `keys` gives only the first.
+        /// Keys depend on the arguments: `keys` gives only a destination, and behind that stand the number of further keys
+        /// and these keys.
         const MOVABLE_KEYS = 1 << 14;
         /// Not counted by `CLIENT NO-TOUCH`-like accounting: must not refresh access clocks.
         const NO_TOUCH = 1 << 15;

@@ -72,6 +72,16 @@ pub struct Settings {
     pub hash_listpack_entries_max: usize,
     /// `hash-max-listpack-value`.
     pub hash_listpack_value_max: usize,
+    /// `set-max-intset-entries`.
+    pub set_intset_entries_max: usize,
+    /// `set-max-listpack-entries`.
+    pub set_listpack_entries_max: usize,
+    /// `set-max-listpack-value`.
+    pub set_listpack_value_max: usize,
+    /// `zset-max-listpack-entries`.
+    pub zset_listpack_entries_max: usize,
+    /// `zset-max-listpack-value`.
+    pub zset_listpack_value_max: usize,
     /// `timeout`, seconds; 0 is never.
     pub timeout_seconds: u64,
     /// `tcp-keepalive`, seconds; 0 is off.

@@ -287,6 +287,10 @@ fn scan_value(entry: &rejoin_keyspace::Entry) -> usize {
         Value::Int(value) => value as usize & 1,
         Value::Str(bytes, _) => usize::from(bytes[bytes.len() / 2]),
         Value::Hash(view) => view.iter().map(|(field, value)| field.len() + usize::from(value[0])).sum(),
+        Value::Set(view) => view.iter().map(|member| member.len()).sum(),
+        Value::SortedSet(view) => {
+            view.iter().map(|(member, score)| member.len() + usize::from(score > 0.0)).sum()
+        }
     }
 }
 

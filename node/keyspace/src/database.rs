@@ -9,10 +9,13 @@ use rejoin_protocol::{NextOffset, UnixMillis};
 
 use crate::entry::{Kind, NewValue};
 use crate::expiries::{self, Expiries};
+use crate::guard::Guard;
 use crate::hash_mut::HashMut;
 use crate::reaper::Reaper;
+use crate::set_mut::SetMut;
+use crate::sorted_set_mut::SortedSetMut;
 use crate::tree::{Tree, WriteContext};
-use crate::{Entry, HashLimits, HashSeed, KeyHash, StringForm};
+use crate::{Entry, HashLimits, HashSeed, KeyHash, SetLimits, SortedSetLimits, StringForm};
 
 /// A scratch vector larger than this is not kept between edits.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
@@ -164,14 +167,37 @@ impl Database {
     /// The hash at `key` for writing, created when the key is missing; `None` if the key holds another type.
     /// When the guard is dropped, an empty hash is removed and the bytes are accounted.
     pub fn hash_mut(&mut self, key: Key<'_>, limits: HashLimits) -> Option<HashMut<'_>> {
-        if self.get(key).is_some_and(|entry| !entry.is_hash()) {
+        let guard = self.guard(key, Entry::is_hash, || Entry::new_packed_hash(key.bytes))?;
+        Some(HashMut::new(guard, limits))
+    }
+
+    /// The set at `key` for writing, created when the key is missing; `None` if the key holds another type. When the
+    /// guard is dropped, an empty set is removed and the bytes are accounted.
+    pub fn set_mut(&mut self, key: Key<'_>, limits: SetLimits) -> Option<SetMut<'_>> {
+        let guard = self.guard(key, Entry::is_set, || Entry::new_int_set(key.bytes))?;
+        Some(SetMut::new(guard, limits))
+    }
+
+    /// The sorted set at `key` for writing, under the same terms as [`Self::set_mut`].
+    pub fn sorted_set_mut(&mut self, key: Key<'_>, limits: SortedSetLimits) -> Option<SortedSetMut<'_>> {
+        let guard = self.guard(key, Entry::is_sorted_set, || Entry::new_packed_sorted_set(key.bytes))?;
+        Some(SortedSetMut::new(guard, limits))
+    }
+
+    /// A guard over the entry at `key`, made by `new` when the key is missing; `None` if `is_it` refuses what is there.
+    fn guard(
+        &mut self,
+        key: Key<'_>,
+        is_it: fn(&Entry) -> bool,
+        new: impl FnOnce() -> Entry,
+    ) -> Option<Guard<'_>> {
+        if self.get(key).is_some_and(|entry| !is_it(entry)) {
             return None;
         }
-        let (slot, ()) = self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| {
-            (entry.is_none().then(|| Entry::new_packed_hash(key.bytes)), ())
-        });
+        let (slot, ()) =
+            self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| (entry.is_none().then(new), ()));
         let Self { context, expiries, reaper, .. } = self;
-        Some(HashMut::new(slot, context, expiries, reaper, key.hash, limits))
+        Some(Guard::new(slot, context, expiries, reaper, key.hash))
     }
 
     /// Removes a key; whether it was there. A large value goes to the reaper.

@@ -7,7 +7,8 @@ mod raw;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::HashView;
+use crate::tree::Tree;
+use crate::{HashView, SetView, SortedSetView};
 pub use raw::Entry;
 pub(crate) use raw::{INLINE_BYTES_MAX, Kind, NewValue};
 
@@ -31,6 +32,10 @@ pub enum Value<'a> {
     Str(&'a [u8], StringForm),
     /// A hash.
     Hash(HashView<'a>),
+    /// A set.
+    Set(SetView<'a>),
+    /// A sorted set.
+    SortedSet(SortedSetView<'a>),
 }
 
 impl Entry {
@@ -44,6 +49,8 @@ impl Entry {
             Kind::Raw | Kind::Field => Value::Str(self.inline(), StringForm::Raw),
             Kind::RawLong | Kind::FieldLong => Value::Str(self.long(), StringForm::Raw),
             Kind::HashPacked | Kind::HashTree => Value::Hash(HashView { entry: self }),
+            Kind::SetInts | Kind::SetPacked | Kind::SetTree => Value::Set(SetView { entry: self }),
+            Kind::SortedPacked | Kind::SortedTree => Value::SortedSet(SortedSetView { entry: self }),
         }
     }
 
@@ -60,7 +67,27 @@ impl Entry {
 
     /// Whether dropping it takes so long that it is the reaper's to do.
     pub(crate) fn is_heavy(&self) -> bool {
-        self.kind() == Kind::HashTree && self.tree().is_heavy() && self.is_unique()
+        self.large().is_some_and(Tree::is_heavy) && self.is_unique()
+    }
+
+    /// The tree of a large collection.
+    #[inline]
+    pub(crate) fn large(&self) -> Option<&Tree> {
+        match self.kind() {
+            Kind::HashTree | Kind::SetTree => Some(self.tree()),
+            Kind::SortedTree => Some(self.sorted().scores()),
+            _ => None,
+        }
+    }
+
+    /// How many elements a collection has; 1 for what is none.
+    pub(crate) fn element_count(&self) -> usize {
+        match self.value() {
+            Value::Int(_) | Value::Str(..) => 1,
+            Value::Hash(hash) => hash.len(),
+            Value::Set(set) => set.len(),
+            Value::SortedSet(set) => set.len(),
+        }
     }
 
     /// Edits a string's bytes; it is `Raw` afterwards. `scratch` serves short values, which are edited outside and

@@ -2,7 +2,6 @@
 
 use crate::entry::{Kind, NewValue};
 use crate::packed::{self, Pairs};
-use crate::tree::Tree;
 use crate::{Entry, HashSeed, ScanCursor};
 
 /// When a hash stops being packed: Redis' `hash-max-listpack-entries` and `hash-max-listpack-value`. A packed hash
@@ -43,7 +42,7 @@ impl<'a> HashView<'a> {
     /// Whether it is packed (OBJECT ENCODING: listpack) rather than a tree (hashtable).
     #[must_use]
     pub fn is_packed(&self) -> bool {
-        self.entry.kind() == Kind::HashPacked
+        matches!(self.entry.kind(), Kind::HashPacked | Kind::SetPacked)
     }
 
     /// The value of `field`.
@@ -94,12 +93,6 @@ impl Entry {
     /// A packed hash without fields.
     pub(crate) fn new_packed_hash(key: &[u8]) -> Self {
         Self::new(key, None, NewValue::Bytes(Kind::HashPacked, &packed::EMPTY))
-    }
-
-    /// The tree of a large collection.
-    #[inline]
-    pub(crate) fn large(&self) -> Option<&Tree> {
-        (self.kind() == Kind::HashTree).then(|| self.tree())
     }
 
     /// Whether the value is a hash.

@@ -4,8 +4,8 @@
 //! It knows no commands, no log and no clock: the position in the stream and the time come as arguments.
 //!
 //! Read in this order: [`hash`] (which bits of a key's hash choose what), [`entry`] (a key and its value in one
-//! allocation), `tree` (leaves and inner nodes), [`database`] and [`keyspace`] (what commands use), [`snapshot`].
-//! Unsafe code stands in `entry/raw.rs` and below `tree/` only.
+//! allocation), `tree` (leaves and inner nodes), [`database`] and [`keyspace`] (what commands use), [`snapshot`],
+//! `ordered` (the counted B+tree behind large sorted sets). Unsafe code stands in `entry/raw.rs` and below `tree/` only.
 //!
 //! Invariants:
 //! * an entry that a snapshot can see is never changed, but for its access clock (a relaxed atomic);
@@ -15,14 +15,22 @@
 pub mod database;
 pub mod entry;
 mod expiries;
+mod guard;
 pub mod hash;
 mod hash_mut;
 pub mod hashes;
+mod int_set;
 pub mod keyspace;
+mod ordered;
 mod packed;
 mod reaper;
+mod set_mut;
+pub mod sets;
 mod size_class;
 pub mod snapshot;
+mod sorted;
+mod sorted_set_mut;
+pub mod sorted_sets;
 #[cfg(test)]
 mod testing;
 mod tree;
@@ -33,4 +41,8 @@ pub use hash::{HashSeed, KeyHash};
 pub use hash_mut::HashMut;
 pub use hashes::{HashLimits, HashView};
 pub use keyspace::{Keyspace, KeyspaceOptions};
+pub use set_mut::SetMut;
+pub use sets::{Member, SetForm, SetLimits, SetView};
 pub use snapshot::{DatabaseSnapshot, Snapshot};
+pub use sorted_set_mut::SortedSetMut;
+pub use sorted_sets::{SortedSetLimits, SortedSetView};

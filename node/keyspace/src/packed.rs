@@ -79,6 +79,9 @@ pub(crate) struct EncodedLen {
 }
 
 impl EncodedLen {
+    /// Bytes of an encoded length at most.
+    pub(crate) const BYTES_MAX: usize = 3;
+
     /// Encodes a length of at most [`BYTES_MAX`].
     pub(crate) fn of(piece: &[u8]) -> Self {
         assert!(piece.len() <= BYTES_MAX, "a packed piece is shorter than its run");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,9 +10,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rejoin_keyspace::{HashLimits, HashSeed, Keyspace, KeyspaceOptions, StringForm, Value};
+use rejoin_keyspace::{
+    HashLimits, HashSeed, Keyspace, KeyspaceOptions, SetLimits, SortedSetLimits, StringForm, Value,
+};
 use rejoin_persistence::rdb::{RdbTarget, StreamPosition, decode, encode};
-use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
+use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis, number::parse_f64};
 use tempfile::TempDir;
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -166,6 +168,19 @@ impl Server {
                         let mut all = all.into_iter().map(Reply::into_bytes);
                         Held::Hash(std::iter::from_fn(|| Some((all.next()?, all.next()?))).collect())
                     }
+                    b"set" => {
+                        let Reply::Array(all) = self.command_bytes(&[b"SMEMBERS", &key]) else { panic!() };
+                        Held::Set(all.into_iter().map(Reply::into_bytes).collect())
+                    }
+                    b"zset" => {
+                        let range = [&b"ZRANGE"[..], &key, b"0", b"-1", b"WITHSCORES"];
+                        let Reply::Array(all) = self.command_bytes(&range) else { panic!() };
+                        let mut all = all.into_iter().map(Reply::into_bytes);
+                        let scored = std::iter::from_fn(|| {
+                            Some((all.next()?, parse_f64(&all.next()?).unwrap().to_bits()))
+                        });
+                        Held::SortedSet(scored.collect())
+                    }
                     other => panic!("a key of type {}", other.escape_ascii()),
                 };
                 let Reply::Int(expiry) = self.command_bytes(&[b"PEXPIRETIME", &key]) else { panic!() };
@@ -191,6 +206,9 @@ impl Drop for Server {
 enum Held {
     Str(Vec<u8>),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    /// Members with the bits of their scores, in order.
+    SortedSet(Vec<(Vec<u8>, u64)>),
 }
 
 type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
@@ -207,6 +225,10 @@ fn contents(keyspace: &Keyspace) -> Contents {
                 Value::Int(value) => Held::Str(value.to_string().into_bytes()),
                 Value::Str(bytes, _) => Held::Str(bytes.to_vec()),
                 Value::Hash(hash) => Held::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()),
+                Value::Set(set) => Held::Set(set.iter().map(|member| member.to_vec()).collect()),
+                Value::SortedSet(set) => {
+                    Held::SortedSet(set.iter().map(|(m, score)| (m.to_vec(), score.to_bits())).collect())
+                }
             };
             all.insert((number, entry.key().to_vec()), (entry.expiry().map(UnixMillis::get), held));
         }
@@ -220,6 +242,9 @@ fn assert_same(ours: &Contents, theirs: &Contents) {
     }
     assert_eq!(ours.len(), theirs.len());
 }
+
+const SCORES: [f64; 9] =
+    [0.0, -1.5, 0.1, 1e300, -1e-300, f64::INFINITY, f64::NEG_INFINITY, 123_456_789_012_345_680.0, 17.0];
 
 /// Some of everything we can write.
 fn a_keyspace() -> Keyspace {
@@ -251,6 +276,25 @@ fn a_keyspace() -> Keyspace {
             hash.set(format!("field:{field}").as_bytes(), &vec![b'v'; field % 90]);
         }
         drop(hash);
+        database.set_expiry(key, Some(UnixMillis::new(LATER)));
+    }
+    for (name, members, prefix) in
+        [("one", 1, ""), ("integers", 500, ""), ("packed set", 100, "m"), ("large set", 1000, "m")]
+    {
+        let key = keyspace.key(name.as_bytes());
+        let mut set = keyspace.database_mut(DbIndex::new(2)).set_mut(key, SetLimits::default()).unwrap();
+        for member in 0..members {
+            set.add(format!("{prefix}{}", member * 70_000 - 9).as_bytes());
+        }
+    }
+    for (name, members) in [("one score", 1), ("packed scores", 100), ("large scores", 1000)] {
+        let key = keyspace.key(name.as_bytes());
+        let database = keyspace.database_mut(DbIndex::new(2));
+        let mut set = database.sorted_set_mut(key, SortedSetLimits::default()).unwrap();
+        for (member, score) in SCORES.iter().cycle().take(members).enumerate() {
+            set.set(format!("member:{member}").as_bytes(), *score);
+        }
+        drop(set);
         database.set_expiry(key, Some(UnixMillis::new(LATER)));
     }
     for number in 0..2000 {
@@ -320,6 +364,21 @@ fn fill(server: &mut Server) {
     for length in [0, 1, 62, 63, 64, 65, 300, 5000] {
         server.command(&["HSET", &format!("hash of {length}"), "field", &"x".repeat(length)]);
     }
+    for number in 0..300_i64 {
+        server.command(&["SADD", "large set", &format!("member:{number}")]);
+        server.command(&["SADD", "large integers", &(number * number * number - 9).to_string()]);
+        server.command(&["ZADD", "large scores", &(number % 17).to_string(), &format!("member:{number}")]);
+    }
+    for number in numbers {
+        server.command(&["SADD", "integers", number]);
+        server.command(&["SADD", "packed set", number, &format!("m{number}")]);
+        server.command(&["ZADD", "scores", number, number]);
+        server.command(&["ZADD", "fractions", &format!("{number}e-3"), &format!("m{number}")]);
+    }
+    server.command(&["SADD", "small integers", "1", "-1"]);
+    server.command(&["ZADD", "fractions", "inf", "most", "-inf", "least", "0", "zero", "1e-300", ""]);
+    server.command(&["EXPIRE", "large set", "100000"]);
+    server.command(&["EXPIRE", "scores", "100000"]);
     server.command(&["EXPIRE", "small", "100000"]);
     server.command(&["SELECT", "9"]);
     server.command_bytes(&[b"SET", b"binary\0\xff", b"\0\xff\r\n"]);
@@ -332,7 +391,18 @@ fn we_load_what_redis_writes_and_redis_finds_it_unchanged() {
     let settings: [&[&str]; 3] = [
         &[],
         &["--hash-max-listpack-entries", "1000", "--hash-max-listpack-value", "6000"],
-        &["--hash-max-listpack-entries", "0", "--rdbcompression", "no", "--rdbchecksum", "no"],
+        &[
+            "--hash-max-listpack-entries",
+            "0",
+            "--zset-max-listpack-entries",
+            "0",
+            "--set-max-intset-entries",
+            "0",
+            "--rdbcompression",
+            "no",
+            "--rdbchecksum",
+            "no",
+        ],
     ];
     for settings in settings {
         let mut first = Server::start(None, settings);
@@ -406,9 +476,6 @@ fn a_full_sync_states_where_the_stream_stands() {
 fn what_redis_has_and_we_do_not_is_refused_by_name() {
     for (command, what) in [
         (["RPUSH", "k", "a"].as_slice(), "type 18, list as quicklist"),
-        (&["SADD", "k", "a"], "type 2, set"),
-        (&["SADD", "k", "1"], "type 11, set as intset"),
-        (&["ZADD", "k", "1", "a"], "type 17, sorted set as listpack"),
         (&["XADD", "k", "*", "a", "b"], "type 19, stream (second form)"),
     ] {
         let mut server = Server::start(None, &[]);

@@ -1,6 +1,6 @@
 //! Makes programs: seeded sequences of commands over a few keys, so that types collide and everything meets everything.
 //!
-//! The commands and their options stand as patterns in the tables of [`strings`], [`keys`], [`hashes`] and [`session`];
+//! The commands and their options stand as patterns in the tables of [`strings`], [`hashes`], [`sets`], [`sorted_sets`], [`keys`] and [`session`];
 //! [`pattern`] says how to read one, [`values`] what its placeholders draw from. This file decides which connection does
 //! what next, and spoils a share of the commands (an argument too few, one too many, a nonsensical one).
 
@@ -8,6 +8,8 @@ mod hashes;
 mod keys;
 mod pattern;
 mod session;
+mod sets;
+mod sorted_sets;
 mod strings;
 mod values;
 
@@ -77,9 +79,11 @@ impl Generator {
             0..=29 => self.begin_transaction(connection),
             30..=34 => self.silence(connection),
             35..=44 => self.steps.push(Step::PassDeadlines),
-            45..=394 => self.push_from(connection, strings::TABLE),
-            395..=694 => self.push_from(connection, hashes::TABLE),
-            695..=919 => self.push_from(connection, keys::TABLE),
+            45..=244 => self.push_from(connection, strings::TABLE),
+            245..=414 => self.push_from(connection, hashes::TABLE),
+            415..=554 => self.push_from(connection, sets::TABLE),
+            555..=764 => self.push_from(connection, sorted_sets::TABLE),
+            765..=934 => self.push_from(connection, keys::TABLE),
             _ => self.push_from(connection, session::TABLE),
         }
     }
@@ -173,9 +177,13 @@ mod tests {
             in_multi: [false; CONNECTIONS],
             steps: Vec::new(),
         };
-        for (_, pattern) in [strings::TABLE, hashes::TABLE, keys::TABLE, session::TABLE].concat() {
+        let tables =
+            [strings::TABLE, hashes::TABLE, sets::TABLE, sorted_sets::TABLE, keys::TABLE, session::TABLE];
+        for (_, pattern) in tables.concat() {
             for _ in 0..50 {
-                assert!(!generator.expand(pattern).is_empty(), "{pattern}");
+                let args = generator.expand(pattern);
+                assert!(!args.is_empty(), "{pattern}");
+                assert!(args.iter().all(|arg| !arg.is_unknown_placeholder()), "{pattern}: {args:?}");
             }
         }
     }

@@ -10,6 +10,10 @@ use super::{Arg, Generator};
 
 const STRING_KEYS: &[&[u8]] = &[b"s1", b"s2", b"s3", b"s4", b"\x00\xff\r\n s", b"{tag}s"];
 const HASH_KEYS: &[&[u8]] = &[b"h1", b"h2", b"h3", b"h4", b"a*b?[h]"];
+const SET_KEYS: &[&[u8]] = &[b"t1", b"t2", b"t3", b"t4"];
+const SORTED_SET_KEYS: &[&[u8]] = &[b"z1", b"z2", b"z3", b"z4"];
+/// Sorted sets whose scores are all equal. No command renames or copies anything to them.
+const LEX_KEYS: &[&[u8]] = &[b"lex1", b"lex2"];
 const OTHER_KEYS: &[&[u8]] = &[b"", b"s1 ", LONG_KEY, b"none"];
 const LONG_KEY: &[u8] = &[b'L'; 300];
 
@@ -18,7 +22,7 @@ pub const DATABASES: &[u32] = &[0, 1, 2, 15];
 
 /// Every key that a program may create.
 pub fn all_keys() -> impl Iterator<Item = &'static [u8]> {
-    [STRING_KEYS, HASH_KEYS, OTHER_KEYS].concat().into_iter()
+    [STRING_KEYS, HASH_KEYS, SET_KEYS, SORTED_SET_KEYS, LEX_KEYS, OTHER_KEYS].concat().into_iter()
 }
 
 const INTEGERS: &[&str] = &[
@@ -75,6 +79,13 @@ const FLOATS: &[&str] = &[
 ];
 const NOT_FLOATS: &[&str] =
     &["", "abc", "nan", "inf", "-inf", " 1.5", "1.5 ", "1e5000", "--1", "1.5.5", "0x1p3"];
+/// All versions read these (later ones take no hexadecimal bounds and no blanks before them) and write them alike, and their sums: the digest of a sorted set covers scores as texts, of 17 digits before
+/// 7.2 and as short as can be since.
+const SCORES: &[&str] = &[
+    "0", "1", "-1", "2", "3", "5", "10", "-7", "100", "0.5", "-2.25", "1.125", "1e3", "+2", "inf", "-inf",
+    "+inf",
+];
+const NOT_FLOATS_AT_ALL: &[&str] = &["", "abc", "nan", " 1.5", "1.5 ", "--1", "1.5.5", "1e5000"];
 const INDEXES: &[&str] = &[
     "0",
     "1",
@@ -130,7 +141,42 @@ impl Generator {
     /// Appends what the placeholder stands for; usually one argument.
     pub(super) fn placeholder(&mut self, args: &mut Vec<Arg>, name: &str) {
         let arg = match name {
-            "key" => self.key(&[STRING_KEYS, HASH_KEYS, OTHER_KEYS]),
+            "key" => self.key(&[STRING_KEYS, HASH_KEYS, SET_KEYS, SORTED_SET_KEYS, OTHER_KEYS]),
+            "tkey" => self.key(&[SET_KEYS, SET_KEYS, SET_KEYS, SET_KEYS, SET_KEYS, HASH_KEYS, OTHER_KEYS]),
+            "zkey" => self.key(&[
+                SORTED_SET_KEYS,
+                SORTED_SET_KEYS,
+                SORTED_SET_KEYS,
+                SORTED_SET_KEYS,
+                SORTED_SET_KEYS,
+                SORTED_SET_KEYS,
+                STRING_KEYS,
+                OTHER_KEYS,
+            ]),
+            "ztkey" => self.key(&[SORTED_SET_KEYS, SORTED_SET_KEYS, SET_KEYS]),
+            "lexkey" => self.key(&[LEX_KEYS]),
+            "tkeys" => return self.repeat(args, 4, "tkey"),
+            "zkeys" => return self.repeat(args, 3, "zkey"),
+            "members" => return self.repeat(args, 5, "member"),
+            "scored" => {
+                for _ in 0..self.rng.random_range(1..=5) {
+                    self.placeholder(args, "score");
+                    self.placeholder(args, "member");
+                }
+                return;
+            }
+            "manymembers" => return self.many_members(args, |_, member| vec![member]),
+            "manyscored" => {
+                return self
+                    .many_members(args, |index, member| vec![Arg::text((index % 7).to_string()), member]);
+            }
+            "manyzeros" => return self.many_members(args, |_, member| vec![Arg::text("0"), member]),
+            "member" => self.member(),
+            "score" => self.mostly(SCORES, NOT_FLOATS_AT_ALL),
+            "scorebound" => self.score_bound(),
+            "lexbound" => self.lex_bound(),
+            "weight" => self.mostly(&["1", "2", "-1", "0", "3", "inf"], NOT_FLOATS_AT_ALL),
+            "aggregate" => self.mostly(&["SUM", "MIN", "MAX", "min"], &["AVG", ""]),
             "skey" => self.key(&[STRING_KEYS, STRING_KEYS, STRING_KEYS, STRING_KEYS, HASH_KEYS, OTHER_KEYS]),
             "hkey" => {
                 self.key(&[HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, STRING_KEYS, OTHER_KEYS])
@@ -186,6 +232,47 @@ impl Generator {
             2 => Arg::text("12345"),
             3 => Arg::Bytes(vec![b'f'; 100]),
             n => Arg::text(format!("field:{}", n % 8)),
+        }
+    }
+
+    /// A member of a set: often a number, so that sets of integers last for a while.
+    fn member(&mut self) -> Arg {
+        match self.rng.random_range(0..40) {
+            0 => Arg::text(""),
+            1 => Arg::Bytes(b"\x00m\r\n\xff".to_vec()),
+            2 => Arg::Bytes(vec![b'm'; self.pick(&[63, 64, 65, 200])]),
+            3 => Arg::text(self.pick(INTEGERS)),
+            4 => Arg::text(self.pick(NOT_INTEGERS)),
+            5..=14 => Arg::text(format!("m:{}", self.rng.random_range(0..8))),
+            _ => Arg::text(self.rng.random_range(-3..12).to_string()),
+        }
+    }
+
+    fn score_bound(&mut self) -> Arg {
+        let score = self.mostly(SCORES, &["abc", "", "nan", "1 ", "1e5000", "-1e5000", "--1", "+"]);
+        match score {
+            Arg::Bytes(text) if self.chance(30) => Arg::Bytes([b"(".as_slice(), &text].concat()),
+            score => score,
+        }
+    }
+
+    fn lex_bound(&mut self) -> Arg {
+        if self.chance(30) {
+            return self.mostly(&["-", "+"], &["--", "+1", "", "abc"]);
+        }
+        let open = self.pick(&[&b"["[..], b"("]);
+        match self.member() {
+            Arg::Bytes(member) => Arg::Bytes([open, &member].concat()),
+            other => other,
+        }
+    }
+
+    /// Enough members to leave the small encodings, at 128 and 512; all numbers, or none.
+    fn many_members(&mut self, args: &mut Vec<Arg>, with: fn(usize, Arg) -> Vec<Arg>) {
+        let count = self.pick(&[30, 127, 128, 129, 400, 511, 512, 513]);
+        let prefix = self.pick(&["", "many:"]);
+        for index in 0..count {
+            args.extend(with(index, Arg::text(format!("{prefix}{}", index * 7))));
         }
     }
 

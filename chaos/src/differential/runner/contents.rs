@@ -47,6 +47,14 @@ fn contents(client: &mut Client, key: &[u8]) -> Result<String> {
             pairs.sort();
             pairs.join(", ")
         }
+        "set" => {
+            let all = client.call(&[&b"SMEMBERS"[..], key])?;
+            let mut members: Vec<String> =
+                all.elements().unwrap_or_default().iter().map(ToString::to_string).collect();
+            members.sort();
+            members.join(", ")
+        }
+        "zset" => client.call(&[&b"ZRANGE"[..], key, b"0", b"-1", b"WITHSCORES"])?.to_string(),
         _ => client.call(&[&b"GET"[..], key])?.to_string(),
     };
     Ok(format!("{kind} ({expires}) {value}"))

@@ -29,8 +29,20 @@ impl Run<'_> {
                 all_expected == all_actual
             }
             Comparison::RandomKey => both_exist(both, expected, actual)?,
+            Comparison::RandomPop => {
+                put_back(&mut both.oracle, &command.args[1], expected)?;
+                put_back(&mut both.subject, &command.args[1], actual)?;
+                expected == actual
+                    || size(expected).is_some() && size(expected) == size(actual)
+                    || expected.bytes().is_some() && actual.bytes().is_some()
+            }
             Comparison::RandomFields => {
-                let (all, _) = both.call(&[&b"HGETALL"[..], &command.args[1]])?;
+                let key: &[u8] = &command.args[1];
+                let (all, _) = match upper(&command.args, 0).as_str() {
+                    "SRANDMEMBER" => both.call(&[b"SMEMBERS", key])?,
+                    "ZRANDMEMBER" => both.call(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"])?,
+                    _ => both.call(&[b"HGETALL", key])?,
+                };
                 random_fields_hold(&command.args, &all, expected)
                     && random_fields_hold(&command.args, &all, actual)
                     && size(expected) == size(actual)
@@ -41,9 +53,27 @@ impl Run<'_> {
     }
 }
 
+/// Adds what SPOP took out to the set again: each server drew others.
+fn put_back(client: &mut Client, key: &[u8], popped: &Reply) -> Result<()> {
+    let members: Vec<&[u8]> = match popped.elements() {
+        Some(elements) => elements.iter().filter_map(Reply::bytes).collect(),
+        None => popped.bytes().into_iter().collect(),
+    };
+    if !members.is_empty() {
+        let mut command = vec![&b"SADD"[..], key];
+        command.extend(members);
+        client.call(&command)?;
+    }
+    Ok(())
+}
+
 /// All that a scan returns, without repetitions: names for SCAN, names with their values for HSCAN.
 fn scan_to_end(client: &mut Client, args: &[Vec<u8>], first: &Reply) -> Result<BTreeSet<String>> {
-    let (cursor_at, stride) = if upper(args, 0) == "SCAN" { (1, 1) } else { (2, 2) };
+    let (cursor_at, stride) = match upper(args, 0).as_str() {
+        "SCAN" => (1, 1),
+        "SSCAN" => (2, 1),
+        _ => (2, 2),
+    };
     let mut found = BTreeSet::new();
     let mut args = args.to_vec();
     let mut page = first.clone();
@@ -72,9 +102,11 @@ fn both_exist(both: &mut super::Both, expected: &Reply, actual: &Reply) -> Resul
     Ok(counts == (Reply::Integer(2), Reply::Integer(2)))
 }
 
-/// Whether each field is in the hash (with its value, if that was asked for), and none twice unless the count allows it.
+/// Whether each field or member is there (with its value or score, if that was asked for), and none twice unless the count
+/// allows it.
 fn random_fields_hold(args: &[Vec<u8>], all: &Reply, reply: &Reply) -> bool {
-    let Some(pairs) = pairs_of(all) else { return false };
+    let is_of_set = upper(args, 0) == "SRANDMEMBER";
+    let Some(pairs) = pairs_of(all, is_of_set) else { return false };
     let Some(elements) = reply.elements() else {
         return match reply.bytes() {
             Some(field) => pairs.iter().any(|(own, _)| own == field),
@@ -86,8 +118,8 @@ fn random_fields_hold(args: &[Vec<u8>], all: &Reply, reply: &Reply) -> bool {
     let mut flat = Vec::new();
     for element in elements {
         match element.elements() {
-            Some(pair) => flat.extend(pair.iter().filter_map(Reply::bytes)),
-            None => flat.extend(element.bytes()),
+            Some(pair) => flat.extend(pair.iter().filter_map(payload)),
+            None => flat.extend(payload(element)),
         }
     }
     let is_distinct = args.get(2).is_none_or(|count| !count.starts_with(b"-"));
@@ -98,13 +130,29 @@ fn random_fields_hold(args: &[Vec<u8>], all: &Reply, reply: &Reply) -> bool {
     })
 }
 
-fn pairs_of(reply: &Reply) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+/// The bytes of a string or a score.
+fn payload(reply: &Reply) -> Option<&[u8]> {
+    match reply {
+        Reply::Double(text) => Some(text.as_bytes()),
+        _ => reply.bytes(),
+    }
+}
+
+/// Names with their values, whatever the version of the protocol; members of sets without any.
+fn pairs_of(reply: &Reply, is_of_set: bool) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    if is_of_set {
+        return reply.elements()?.iter().map(|member| Some((member.bytes()?.to_vec(), Vec::new()))).collect();
+    }
     let flat: Vec<&Reply> = match reply {
         Reply::Map(pairs) => pairs.iter().flat_map(|(field, value)| [field, value]).collect(),
-        Reply::Array(flat) => flat.iter().collect(),
+        Reply::Array(elements) => elements
+            .iter()
+            .flat_map(|element| element.elements().map_or(vec![element], |pair| pair.iter().collect()))
+            .collect(),
         _ => return None,
     };
-    let pairs = flat.chunks_exact(2).map(|pair| Some((pair[0].bytes()?.to_vec(), pair[1].bytes()?.to_vec())));
+    let pairs =
+        flat.chunks_exact(2).map(|pair| Some((payload(pair[0])?.to_vec(), payload(pair[1])?.to_vec())));
     pairs.collect()
 }
 

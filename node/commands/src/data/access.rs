@@ -3,7 +3,10 @@
 //! An entry is handed to a closure instead of being returned: the expired entry must be deleted in the other branch,
 //! and a borrow that may be returned cannot be given up for that. Most handlers can reply from inside the closure.
 
-use rejoin_keyspace::{Entry, HashLimits, HashSeed, HashView, Key, StringForm, Value};
+use rejoin_keyspace::{
+    Entry, HashLimits, HashSeed, HashView, Key, SetLimits, SetView, SortedSetLimits, SortedSetView,
+    StringForm, Value,
+};
 use rejoin_protocol::{DbIndex, UnixMillis, number::parse_i64};
 
 use crate::{Call, Failure, Flags, Role, Session};
@@ -72,6 +75,26 @@ pub(super) fn read_hash<R>(
     body: impl FnOnce(Option<HashView<'_>>, Reading<'_>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     read(call, index, |entry, reading| body(as_hash(entry)?, reading))
+}
+
+/// As [`read`], and it must be a set or missing.
+#[inline]
+pub(super) fn read_set<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<SetView<'_>>, Reading<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    read(call, index, |entry, reading| body(as_set(entry)?, reading))
+}
+
+/// As [`read`], and it must be a sorted set or missing.
+#[inline]
+pub(super) fn read_sorted_set<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<SortedSetView<'_>>, Reading<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    read(call, index, |entry, reading| body(as_sorted_set(entry)?, reading))
 }
 
 /// As [`read`], and it must be a string or missing.
@@ -157,7 +180,7 @@ pub(super) fn string_bytes<'b>(value: Value<'b>, digits: &'b mut itoa::Buffer) -
     match value {
         Value::Int(n) => Ok(digits.format(n).as_bytes()),
         Value::Str(bytes, _) => Ok(bytes),
-        Value::Hash(_) => Err(Failure::WrongType),
+        _ => Err(Failure::WrongType),
     }
 }
 
@@ -171,13 +194,33 @@ pub(super) fn as_hash(entry: Option<&Entry>) -> Result<Option<HashView<'_>>, Fai
     }
 }
 
+/// The entry as a set, if there is one.
+#[inline]
+pub(super) fn as_set(entry: Option<&Entry>) -> Result<Option<SetView<'_>>, Failure> {
+    match entry.map(Entry::value) {
+        None => Ok(None),
+        Some(Value::Set(set)) => Ok(Some(set)),
+        Some(_) => Err(Failure::WrongType),
+    }
+}
+
+/// The entry as a sorted set, if there is one.
+#[inline]
+pub(super) fn as_sorted_set(entry: Option<&Entry>) -> Result<Option<SortedSetView<'_>>, Failure> {
+    match entry.map(Entry::value) {
+        None => Ok(None),
+        Some(Value::SortedSet(set)) => Ok(Some(set)),
+        Some(_) => Err(Failure::WrongType),
+    }
+}
+
 /// Replies with a string's value.
 #[inline]
 pub(super) fn reply_string(session: &mut Session, value: Value<'_>) -> Result<(), Failure> {
     match value {
         Value::Int(n) => session.reply().bulk_integer(n),
         Value::Str(bytes, _) => session.reply().bulk(bytes),
-        Value::Hash(_) => return Err(Failure::WrongType),
+        _ => return Err(Failure::WrongType),
     }
     Ok(())
 }
@@ -212,5 +255,34 @@ pub(super) fn hash_limits(call: &Call<'_>) -> HashLimits {
     HashLimits {
         entries_max: call.engine.settings.hash_listpack_entries_max,
         value_bytes_max: call.engine.settings.hash_listpack_value_max,
+    }
+}
+
+/// When sets change their form.
+#[inline]
+pub(super) fn set_limits(call: &Call<'_>) -> SetLimits {
+    let settings = &call.engine.settings;
+    SetLimits {
+        integers_max: settings.set_intset_entries_max,
+        packed: HashLimits {
+            entries_max: settings.set_listpack_entries_max,
+            value_bytes_max: settings.set_listpack_value_max,
+        },
+    }
+}
+
+/// When sorted sets stop being packed.
+#[inline]
+pub(super) fn sorted_set_limits(call: &Call<'_>) -> SortedSetLimits {
+    SortedSetLimits {
+        entries_max: call.engine.settings.zset_listpack_entries_max,
+        value_bytes_max: call.engine.settings.zset_listpack_value_max,
+    }
+}
+
+/// Deletes what stands at `key` and states it, if anything does: what a STORE command with an empty result leaves.
+pub(super) fn delete(call: &mut Call<'_>, key: Key<'_>) {
+    if call.db_mut().remove(key) {
+        call.changed(key);
     }
 }

@@ -28,6 +28,12 @@ pub(crate) fn integer_between(argument: &[u8], min: i64, max: i64) -> Result<i64
     Ok(number)
 }
 
+/// How many elements to take: 0 or more, refused in Redis' words whatever is wrong.
+pub(crate) fn element_count(argument: &[u8]) -> Result<usize, Failure> {
+    let count = parse_i64(argument).and_then(|count| usize::try_from(count).ok());
+    count.ok_or(Failure::text("ERR value is out of range, must be positive"))
+}
+
 /// A float, refused in the words of an argument.
 pub(crate) fn float(argument: &[u8]) -> Result<LongDouble, Failure> {
     LongDouble::parse(argument).ok_or(Failure::NotAFloat)

@@ -6,14 +6,20 @@
 //!
 //! For each database that is not empty, its number is mixed into the whole. For each key, an accumulator of its own
 //! mixes the key, the type's number and the value, adds `!!expire!!` if it can expire, and is added to the whole.
-//! A hash's field and value are mixed into an accumulator of their own, which is added to the key's.
+//! A hash's field and value are mixed into an accumulator of their own, which is added to the key's; so are a sorted set's
+//! member and score. A set's members are added. Scores are texts here, as Redis 7.2 and later write them: an older server
+//! has another digest for the same scores where 17 digits are not the shortest text.
 
 use rejoin_keyspace::{Entry, Keyspace, Value};
-use rejoin_protocol::DbIndex;
+use rejoin_protocol::{DbIndex, number::format_shortest};
 use sha1::{Digest as _, Sha1};
 
 /// Redis' number of the type string.
 const TYPE_STRING: u32 = 0;
+/// Redis' number of the type set.
+const TYPE_SET: u32 = 2;
+/// Redis' number of the type sorted set.
+const TYPE_SORTED_SET: u32 = 3;
 /// Redis' number of the type hash.
 const TYPE_HASH: u32 = 4;
 
@@ -78,6 +84,19 @@ impl Accumulator {
                     let mut pair = Self::default();
                     pair.mix(field);
                     pair.mix(value);
+                    self.add(&pair.0);
+                }
+            }
+            Value::Set(set) => {
+                self.mix(&TYPE_SET.to_be_bytes());
+                set.iter().for_each(|member| self.add(&member));
+            }
+            Value::SortedSet(set) => {
+                self.mix(&TYPE_SORTED_SET.to_be_bytes());
+                for (member, score) in set.iter() {
+                    let mut pair = Self::default();
+                    pair.mix(member);
+                    pair.mix(format_shortest(score).as_bytes());
                     self.add(&pair.0);
                 }
             }

@@ -7,13 +7,9 @@ use rejoin_protocol::resp::{ReplyWriter, RespVersion};
 use super::{
     access::read_hash,
     arguments::{integer_between, is},
+    random::{DRAW_BELOW_ONE_IN, Draw, REPEATED_MAX},
 };
 use crate::{Call, Command, Failure, Flags, KeySpec};
-
-/// Fields answered with repetition at most; past it a reply could not be held in memory anyway.
-const REPEATED_MAX: u64 = 1 << 27;
-/// Where fewer than one field in so many is wanted, drawing until enough are distinct is cheaper than shuffling all.
-const DRAW_BELOW_ONE_IN: usize = 3;
 
 const OUT_OF_RANGE: &str = "ERR value is out of range";
 
@@ -30,26 +26,9 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     subcommands: &[],
 }];
 
-/// A generator for one command, seeded from the engine's: the keyspace is borrowed while it is drawn from.
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// Below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-}
-
 /// `HRANDFIELD key [count [WITHVALUES]]`: a count below zero allows the same field several times.
 fn hrandfield(call: &mut Call<'_>) -> Result<(), Failure> {
-    let mut draw = Draw(call.engine.random() | 1);
+    let mut draw = Draw::new(call);
     let (count, with_values) = match &call.args[2..] {
         [] => return one_field(call, draw),
         [count] => (integer_between(count, -i64::MAX, i64::MAX)?, false),

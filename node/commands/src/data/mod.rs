@@ -1,4 +1,4 @@
-//! Commands on data: strings, keys of any type, hashes.
+//! Commands on data: strings, keys of any type, hashes, sets, sorted sets.
 //!
 //! A handler parses its arguments, looks a key up at most as often as it must ([`access`] joins the checks of expiry
 //! and type with the lookup), replies, and states what it changed. What it logs is said at the handler wherever that
@@ -21,14 +21,20 @@ mod hashes;
 mod lcs;
 mod moving;
 mod object;
+mod random;
 mod scan;
 mod set;
+mod set_algebra;
+mod set_random;
+mod sets;
+mod sorted_sets;
 mod strings;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 mod tests;
 
 use crate::Command;
+pub(crate) use object::encoding_name;
 
 /// The rows of all commands on data, file by file.
 pub const GROUPS: &[&[Command]] = &[
@@ -45,4 +51,13 @@ pub const GROUPS: &[&[Command]] = &[
     hashes::COMMANDS,
     hash_counters::COMMANDS,
     hash_random::COMMANDS,
+    sets::COMMANDS,
+    set_algebra::COMMANDS,
+    set_random::COMMANDS,
+    sorted_sets::score::COMMANDS,
+    sorted_sets::range::COMMANDS,
+    sorted_sets::remove::COMMANDS,
+    sorted_sets::pop::COMMANDS,
+    sorted_sets::algebra::COMMANDS,
+    sorted_sets::random::COMMANDS,
 ];

@@ -1,6 +1,6 @@
 //! OBJECT: how a value is held. What has no counterpart here (reference counts) answers what Redis would say.
 
-use rejoin_keyspace::{Entry, StringForm, Value};
+use rejoin_keyspace::{Entry, SetForm, StringForm, Value};
 
 use super::access::{access_clock, read};
 use crate::{Call, Command, Failure, Flags, KeySpec};
@@ -87,13 +87,21 @@ fn encoding(call: &mut Call<'_>) -> Result<(), Failure> {
     })
 }
 
-fn encoding_name(entry: &Entry) -> &'static str {
+/// As OBJECT ENCODING says it.
+pub(crate) fn encoding_name(entry: &Entry) -> &'static str {
     match entry.value() {
         Value::Int(_) | Value::Str(_, StringForm::Int) => "int",
         Value::Str(_, StringForm::Embstr) => "embstr",
         Value::Str(_, StringForm::Raw) => "raw",
         Value::Hash(hash) if hash.is_packed() => "listpack",
         Value::Hash(_) => "hashtable",
+        Value::Set(set) => match set.form() {
+            SetForm::Integers => "intset",
+            SetForm::Packed => "listpack",
+            SetForm::Tree => "hashtable",
+        },
+        Value::SortedSet(set) if set.is_packed() => "listpack",
+        Value::SortedSet(_) => "skiplist",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Walking over keys and fields: KEYS, SCAN, RANDOMKEY, HSCAN.
+//! Walking over keys, fields and members: KEYS, SCAN, RANDOMKEY, HSCAN, SSCAN, ZSCAN.
 //!
 //! A key that has expired is not shown; SCAN and KEYS leave its deletion to whoever deletes expired keys, so that a
 //! walk over the keyspace writes nothing.
@@ -6,10 +6,11 @@
 use std::str;
 
 use rejoin_keyspace::{HashView, Key, ScanCursor};
+use rejoin_protocol::number::{format_g17, format_score};
 use rejoin_protocol::resp::ReplyWriter;
 
 use super::{
-    access::read_hash,
+    access::{read_hash, read_set, read_sorted_set},
     arguments::{integer, is},
     existence::type_name,
     glob::{Case, matches},
@@ -54,6 +55,26 @@ pub(super) const COMMANDS: &[Command] = &[
         since: "2.8.0",
         summary: "Walks over the fields and values of a hash, some at a time",
         handler: hscan,
+        ..ROW
+    },
+    Command {
+        name: "sscan",
+        arity: -3,
+        keys: KeySpec::ONE,
+        group: "set",
+        since: "2.8.0",
+        summary: "Walks over the members of a set, some at a time",
+        handler: sscan,
+        ..ROW
+    },
+    Command {
+        name: "zscan",
+        arity: -3,
+        keys: KeySpec::ONE,
+        group: "sorted-set",
+        since: "2.8.0",
+        summary: "Walks over the members and scores of a sorted set, some at a time",
+        handler: zscan,
         ..ROW
     },
 ];
@@ -172,6 +193,57 @@ fn hscan(call: &mut Call<'_>) -> Result<(), Failure> {
             if options.shows(field) {
                 writer.bulk(field);
                 writer.bulk(value);
+                count += 2;
+            }
+        });
+        reply_scan(&mut reply, next, count, &elements);
+        Ok(())
+    })
+}
+
+/// `SSCAN key cursor [MATCH pattern] [COUNT count]`: a set that is not a tree is answered whole.
+fn sscan(call: &mut Call<'_>) -> Result<(), Failure> {
+    let cursor = parse_cursor(call.args[2])?;
+    let args = call.args;
+    read_set(call, 1, |set, reading| {
+        let mut reply = reading.session.reply();
+        let Some(set) = set else {
+            reply_scan(&mut reply, ScanCursor::START, 0, &[]);
+            return Ok(());
+        };
+        let options = ScanOptions::parse(&args[3..], false)?;
+        let (mut elements, mut count) = (Vec::new(), 0);
+        let mut writer = ReplyWriter::new(&mut elements, reply.version());
+        let next = set.scan(cursor, options.count, &mut |member| {
+            if options.shows(member) {
+                writer.bulk(member);
+                count += 1;
+            }
+        });
+        reply_scan(&mut reply, next, count, &elements);
+        Ok(())
+    })
+}
+
+/// `ZSCAN key cursor [MATCH pattern] [COUNT count]`: a packed sorted set is answered whole. Scores are texts in either
+/// version of the protocol: of 17 digits where the sorted set is large, for Redis has two ways to write them.
+fn zscan(call: &mut Call<'_>) -> Result<(), Failure> {
+    let cursor = parse_cursor(call.args[2])?;
+    let args = call.args;
+    read_sorted_set(call, 1, |set, reading| {
+        let mut reply = reading.session.reply();
+        let Some(set) = set else {
+            reply_scan(&mut reply, ScanCursor::START, 0, &[]);
+            return Ok(());
+        };
+        let options = ScanOptions::parse(&args[3..], false)?;
+        let format = if set.is_packed() { format_score } else { format_g17 };
+        let (mut elements, mut count) = (Vec::new(), 0);
+        let mut writer = ReplyWriter::new(&mut elements, reply.version());
+        let next = set.scan(cursor, options.count, &mut |member, score| {
+            if options.shows(member) {
+                writer.bulk(member);
+                writer.bulk(format(score).as_bytes());
                 count += 2;
             }
         });

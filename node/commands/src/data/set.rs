@@ -1,11 +1,11 @@
 //! SET and its relatives: commands that write a whole string, or read one and change its life.
 
-use rejoin_keyspace::{Entry, Key};
+use rejoin_keyspace::{Entry, Key, Value};
 use rejoin_protocol::UnixMillis;
 use smallvec::SmallVec;
 
 use super::{
-    access::{as_hash, inspect, put_string, read, reply_string},
+    access::{inspect, put_string, read, reply_string},
     arguments::{decimal, is},
     expiry::{ExpiryTime, TimeKind, decides_expiry},
 };
@@ -323,7 +323,7 @@ fn getex(call: &mut Call<'_>) -> Result<(), Failure> {
             reading.session.reply().null();
             return Ok(None);
         };
-        if as_hash(Some(entry)).is_ok() {
+        if !matches!(entry.value(), Value::Int(_) | Value::Str(..)) {
             return Err(Failure::WrongType);
         }
         let until = match life {

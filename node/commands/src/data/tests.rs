@@ -7,5 +7,7 @@ mod hash_commands;
 mod key_commands;
 mod node;
 mod replicas;
+mod set_commands;
+mod sorted_set_commands;
 mod string_commands;
 mod watching;

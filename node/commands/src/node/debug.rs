@@ -1,10 +1,11 @@
 //! DEBUG: for tests and experiments, behind `enable-debug-command`.
 
-use rejoin_keyspace::{Entry, StringForm, Value};
+use rejoin_keyspace::StringForm;
 use rejoin_protocol::number::{parse_f64, parse_i64};
 
 use super::reply_help;
-use crate::{Call, Command, Effect, Failure, Flags, data::digest};
+use crate::data::{digest, encoding_name};
+use crate::{Call, Command, Effect, Failure, Flags};
 
 /// The rows of this file.
 pub(crate) const COMMANDS: &[Command] = &[Command::new(
@@ -116,23 +117,12 @@ fn object(call: &mut Call<'_>) -> Result<(), Failure> {
     let text = format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:0",
         entry.key().as_ptr(),
-        encoding(entry),
+        encoding_name(entry),
         entry.bytes_used(),
         entry.access(),
     );
     call.reply().simple(&text);
     Ok(())
-}
-
-/// As OBJECT ENCODING says it.
-fn encoding(entry: &Entry) -> &'static str {
-    match entry.value() {
-        Value::Int(_) | Value::Str(_, StringForm::Int) => "int",
-        Value::Str(_, StringForm::Embstr) => "embstr",
-        Value::Str(_, StringForm::Raw) => "raw",
-        Value::Hash(hash) if hash.is_packed() => "listpack",
-        Value::Hash(_) => "hashtable",
-    }
 }
 
 fn set_active_expire(call: &mut Call<'_>) -> Result<(), Failure> {

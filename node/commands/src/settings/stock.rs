@@ -110,7 +110,6 @@ pub(super) const ROWS: &[Row] = &[
     choice("sanitize-dump-payload", "no", &["no", "yes", "clients"]),
     row("save", "3600 1 300 100 60 10000", Kind::SavePoints),
     text("server_cpulist", "").start_only(),
-    integer("set-max-intset-entries", "512", 0, i64::MAX),
     yes_no("set-proc-title", "yes").start_only(),
     choice("shutdown-on-sigint", "default", &["default", "save", "nosave", "now", "force"]),
     choice("shutdown-on-sigterm", "default", &["default", "save", "nosave", "now", "force"]),
@@ -147,6 +146,4 @@ pub(super) const ROWS: &[Row] = &[
     integer("tracking-table-max-keys", "1000000", 0, i64::MAX),
     text("unixsocket", "").start_only(),
     integer("unixsocketperm", "0", 0, 511).start_only(),
-    integer("zset-max-listpack-entries", "128", 0, i64::MAX).or("zset-max-ziplist-entries"),
-    memory("zset-max-listpack-value", "64", 0, I64_MAX).or("zset-max-ziplist-value"),
 ];

@@ -112,6 +112,15 @@ pub(super) const ROWS: &[Row] = &[
     memory("hash-max-listpack-value", "64", 0, LIMIT_MAX)
         .or("hash-max-ziplist-value")
         .typed(number!(hash_listpack_value_max)),
+    integer("set-max-intset-entries", "512", 0, i64::MAX).typed(number!(set_intset_entries_max)),
+    integer("set-max-listpack-entries", "128", 0, i64::MAX).typed(number!(set_listpack_entries_max)),
+    memory("set-max-listpack-value", "64", 0, LIMIT_MAX).typed(number!(set_listpack_value_max)),
+    integer("zset-max-listpack-entries", "128", 0, i64::MAX)
+        .or("zset-max-ziplist-entries")
+        .typed(number!(zset_listpack_entries_max)),
+    memory("zset-max-listpack-value", "64", 0, LIMIT_MAX)
+        .or("zset-max-ziplist-value")
+        .typed(number!(zset_listpack_value_max)),
     integer("timeout", "0", 0, I32_MAX).typed(number!(timeout_seconds)),
     integer("tcp-keepalive", "300", 0, I32_MAX).typed(number!(tcp_keepalive_seconds)),
     integer("tcp-backlog", "511", 0, I32_MAX).start_only().typed(number!(tcp_backlog)),
@@ -159,6 +168,11 @@ impl Default for Settings {
             proto_bulk_bytes_max: 512 << 20,
             hash_listpack_entries_max: 512,
             hash_listpack_value_max: 64,
+            set_intset_entries_max: 512,
+            set_listpack_entries_max: 128,
+            set_listpack_value_max: 64,
+            zset_listpack_entries_max: 128,
+            zset_listpack_value_max: 64,
             timeout_seconds: 0,
             tcp_keepalive_seconds: 300,
             tcp_backlog: 511,

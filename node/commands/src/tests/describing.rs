@@ -53,6 +53,9 @@ fn a_command_describes_itself() {
     assert_eq!(node.send(1, "command count"), format!(":{rows}"));
     assert!(node.send(1, "command").starts_with(&format!("*{rows} ")));
     assert!(node.send(1, "command docs get").starts_with("*2 $3 get *6 $7 summary $"));
+    assert_eq!(node.send(1, "command getkeys zunionstore d 2 a b weights 1 2"), "*3 $1 d $1 a $1 b");
+    assert_eq!(node.send(1, "command getkeys zmpop 1 a min"), "*1 $1 a");
+    assert_eq!(node.send(1, "command getkeys zmpop 9 a min"), "-ERR Invalid arguments specified for command");
     assert_eq!(node.send(1, "command docs nosuch"), "*0");
     assert!(node.send(1, "command docs config").contains("$10 config|get"));
     assert!(node.send(1, "command info config|get").starts_with("*1 *10 $10 config|get :-3 "));

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use rejoin_protocol::UnixMillis;
 
 use crate::size_class::size_class;
+use crate::sorted::Sorted;
 use crate::tree::Tree;
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -64,7 +65,17 @@ pub(crate) enum Kind {
     Field,
     /// Such a value out of line.
     FieldLong,
-    // Lists, sets, sorted sets and streams go on from here.
+    /// A set of integers as a sorted run.
+    SetInts,
+    /// A set as a packed run.
+    SetPacked,
+    /// A set as a tree of members.
+    SetTree,
+    /// A sorted set as a packed run.
+    SortedPacked,
+    /// A sorted set as a tree of scores with their order.
+    SortedTree,
+    // Lists and streams go on from here.
 }
 
 /// How a kind stores its value.
@@ -73,15 +84,23 @@ enum Storage {
     Inline,
     Long,
     Tree,
+    Sorted,
 }
 
 impl Kind {
     const fn storage(self) -> Storage {
         match self {
             Self::Int | Self::Embstr | Self::Raw | Self::HashPacked | Self::Field => Storage::Inline,
+            Self::SetInts | Self::SetPacked | Self::SortedPacked => Storage::Inline,
             Self::RawLong | Self::FieldLong => Storage::Long,
-            Self::HashTree => Storage::Tree,
+            Self::HashTree | Self::SetTree => Storage::Tree,
+            Self::SortedTree => Storage::Sorted,
         }
+    }
+
+    /// Whether it stays inline at any length up to 64 KiB, because its holder watches over that.
+    const fn is_run(self) -> bool {
+        matches!(self, Self::HashPacked | Self::SetInts | Self::SetPacked | Self::SortedPacked)
     }
 
     /// The kind of the same value out of line.
@@ -89,7 +108,7 @@ impl Kind {
         match self {
             Self::Embstr | Self::Raw | Self::RawLong => Self::RawLong,
             Self::Field | Self::FieldLong => Self::FieldLong,
-            Self::Int | Self::HashPacked | Self::HashTree => unreachable!("{self:?} is never out of line"),
+            _ => unreachable!("{self:?} is never out of line"),
         }
     }
 }
@@ -103,6 +122,8 @@ pub(crate) enum NewValue<'a> {
     Long(Kind, Arc<Vec<u8>>),
     /// A tree, taken as it is.
     Tree(Kind, Box<Tree>),
+    /// A large sorted set, taken as it is.
+    Sorted(Box<Sorted>),
 }
 
 #[repr(C)]
@@ -150,7 +171,7 @@ impl Entry {
     /// A new entry; its access word is 0.
     pub(crate) fn new(key: &[u8], expiry: Option<UnixMillis>, value: NewValue<'_>) -> Self {
         match value {
-            NewValue::Bytes(kind, bytes) if bytes.len() > INLINE_BYTES_MAX && kind != Kind::HashPacked => {
+            NewValue::Bytes(kind, bytes) if bytes.len() > INLINE_BYTES_MAX && !kind.is_run() => {
                 Self::new(key, expiry, NewValue::Long(kind, Arc::new(bytes.to_vec())))
             }
             NewValue::Bytes(kind, bytes) => Self::with_inline(kind, key, expiry, &[bytes]),
@@ -158,6 +179,9 @@ impl Entry {
                 Self::with_pointer(kind.long(), key, expiry, Arc::into_raw(bytes).cast_mut().cast())
             }
             NewValue::Tree(kind, tree) => Self::with_pointer(kind, key, expiry, Box::into_raw(tree).cast()),
+            NewValue::Sorted(sorted) => {
+                Self::with_pointer(Kind::SortedTree, key, expiry, Box::into_raw(sorted).cast())
+            }
         }
     }
 
@@ -220,6 +244,7 @@ impl Entry {
                 Self::new(key, expiry, NewValue::Long(kind, shared))
             }
             Storage::Tree => Self::new(key, expiry, NewValue::Tree(kind, Box::new(self.tree().clone()))),
+            Storage::Sorted => Self::new(key, expiry, NewValue::Sorted(Box::new(self.sorted().clone()))),
         };
         copy.set_access(self.access());
         copy
@@ -354,6 +379,13 @@ impl Entry {
         unsafe { &mut *self.pointer().cast::<Tree>() }
     }
 
+    /// The large sorted set for writing. The entry must be unique.
+    pub(crate) fn sorted_mut(&mut self) -> &mut Sorted {
+        assert!(self.is_unique() && self.kind().storage() == Storage::Sorted, "only the owner writes");
+        // SAFETY: unique, and the pointer came from `Box::into_raw`.
+        unsafe { &mut *self.pointer().cast::<Sorted>() }
+    }
+
     /// Whether nobody else holds this entry: only then may it change.
     #[inline]
     pub(crate) fn is_unique(&self) -> bool {
@@ -386,6 +418,13 @@ impl Entry {
         assert!(self.kind().storage() == Storage::Tree, "a tree");
         // SAFETY: the pointer came from `Box::into_raw` and this entry owns it.
         unsafe { &*self.pointer().cast::<Tree>() }
+    }
+
+    /// A large sorted set.
+    pub(crate) fn sorted(&self) -> &Sorted {
+        assert!(self.kind().storage() == Storage::Sorted, "a large sorted set");
+        // SAFETY: the pointer came from `Box::into_raw` and this entry owns it.
+        unsafe { &*self.pointer().cast::<Sorted>() }
     }
 
     /// The key's bytes.
@@ -452,6 +491,7 @@ impl Entry {
             // The vector stands behind two counts in one allocation, its bytes in another.
             Storage::Long => size_class(size_of::<Vec<u8>>() + 16) + size_class(self.long().capacity()),
             Storage::Tree => size_class(size_of::<Tree>()) + self.tree().bytes_used(),
+            Storage::Sorted => size_class(size_of::<Sorted>()) + self.sorted().bytes_used(),
         };
         self.size() + beyond
     }
@@ -516,6 +556,7 @@ impl Entry {
                 Storage::Inline => {}
                 Storage::Long => drop(Arc::from_raw(self.pointer().cast::<Vec<u8>>())),
                 Storage::Tree => drop(Box::from_raw(self.pointer().cast::<Tree>())),
+                Storage::Sorted => drop(Box::from_raw(self.pointer().cast::<Sorted>())),
             }
             dealloc(self.base(), layout);
         }

@@ -1,20 +1,22 @@
 //! A keyspace against plain maps: all operations in random order, with snapshots that must stay as they were, and
 //! everything that is kept incrementally computed anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rejoin_protocol::UnixMillis;
+use rejoin_protocol::{UnixMillis, number::parse_i64};
 
 use super::*;
 use crate::entry::INLINE_BYTES_MAX;
 use crate::testing::Random;
-use crate::{Entry, HashLimits, ScanCursor, StringForm, Value};
+use crate::{Entry, HashLimits, ScanCursor, SetForm, SetLimits, StringForm, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 enum Held {
     Int(i64),
     Str(Vec<u8>, StringForm),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    SortedSet(BTreeMap<Vec<u8>, i64>),
 }
 
 type Model = BTreeMap<Vec<u8>, (Held, Option<i64>)>;
@@ -27,6 +29,17 @@ fn held(entry: &Entry) -> (Held, Option<i64>) {
             let fields: BTreeMap<_, _> = view.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
             assert_eq!(fields.len(), view.len());
             Held::Hash(fields)
+        }
+        Value::Set(view) => {
+            let members: BTreeSet<_> = view.iter().map(|member| member.to_vec()).collect();
+            assert_eq!(members.len(), view.len());
+            Held::Set(members)
+        }
+        Value::SortedSet(view) => {
+            let in_order: Vec<_> =
+                view.iter().map(|(member, score)| (score as i64, member.to_vec())).collect();
+            assert!(in_order.is_sorted() && in_order.len() == view.len());
+            Held::SortedSet(in_order.into_iter().map(|(score, member)| (member, score)).collect())
         }
     };
     (value, entry.expiry().map(UnixMillis::get))
@@ -92,7 +105,9 @@ impl World {
         let model = &mut self.models[index];
         let database = self.keyspace.database_mut(db);
         let mut written = true;
-        match self.random.below(16) {
+        match self.random.below(24) {
+            16..=19 => written = write_set(database, model, key, &mut self.random, &bytes),
+            20..=23 => written = write_sorted_set(database, model, key, &mut self.random, &bytes),
             0..=2 => {
                 let form = if bytes.len() <= 44 { StringForm::Embstr } else { StringForm::Raw };
                 database.put_string(key, &bytes, form, until);
@@ -106,7 +121,7 @@ impl World {
             4 | 5 => {
                 let had = model.get(&name).cloned();
                 let mut expected = match &had {
-                    Some((Held::Hash(_), _)) => return,
+                    Some((Held::Hash(_) | Held::Set(_) | Held::SortedSet(_), _)) => return,
                     Some((Held::Int(value), _)) => value.to_string().into_bytes(),
                     Some((Held::Str(bytes, _), _)) => bytes.clone(),
                     None => Vec::new(),
@@ -233,6 +248,110 @@ fn write_hash(
         }
     }
     if fields.is_empty() {
+        model.remove(key.bytes);
+    }
+    true
+}
+
+const SET_LIMITS: SetLimits = SetLimits { integers_max: 30, packed: LIMITS };
+
+fn write_set(
+    database: &mut Database,
+    model: &mut Model,
+    key: Key<'_>,
+    random: &mut Random,
+    bytes: &[u8],
+) -> bool {
+    let members = match &mut model.entry(key.bytes.to_vec()).or_insert((Held::Set(BTreeSet::new()), None)).0 {
+        Held::Set(members) => members,
+        _ => {
+            assert!(database.set_mut(key, SET_LIMITS).is_none());
+            return false;
+        }
+    };
+    let mut set = database.set_mut(key, SET_LIMITS).unwrap();
+    let kinds = 1 + random.below(2);
+    for _ in 0..random.below(12) {
+        let number = random.below(60) as i64 * [1, 1_000, -100_000, i64::MAX / 60][random.below(4) as usize];
+        let member = match random.below(8 * kinds) {
+            0..=7 => number.to_string().into_bytes(),
+            8 => bytes[..bytes.len().min(random.below(9_000) as usize)].to_vec(),
+            _ => format!("member:{}", number % 60).into_bytes(),
+        };
+        if random.below(4) == 0 {
+            assert_eq!(set.remove(&member), members.remove(&member));
+        } else {
+            assert_eq!(set.add(&member), members.insert(member.clone()));
+            assert!(parse_i64(&member).is_some() || set.view().form() != SetForm::Integers);
+        }
+        assert_eq!(set.view().len(), members.len());
+    }
+    if random.below(15) == 0 {
+        for member in std::mem::take(members) {
+            assert!(set.remove(&member));
+        }
+    }
+    drop(set);
+    let seed = *database.seed();
+    if let Some(Value::Set(view)) = database.get(key).map(Entry::value) {
+        assert!(members.iter().all(|member| view.contains(&seed, member)));
+        assert!(!view.contains(&seed, b"none") && !view.contains(&seed, b"007"));
+        assert!(members.contains(&*view.random(random.below(u64::MAX)).unwrap()));
+    }
+    if members.is_empty() {
+        model.remove(key.bytes);
+    }
+    true
+}
+
+fn write_sorted_set(
+    database: &mut Database,
+    model: &mut Model,
+    key: Key<'_>,
+    random: &mut Random,
+    bytes: &[u8],
+) -> bool {
+    let new = (Held::SortedSet(BTreeMap::new()), None);
+    let Held::SortedSet(scores) = &mut model.entry(key.bytes.to_vec()).or_insert(new).0 else {
+        assert!(database.sorted_set_mut(key, LIMITS).is_none());
+        return false;
+    };
+    let mut set = database.sorted_set_mut(key, LIMITS).unwrap();
+    for _ in 0..random.below(20) {
+        let member = match random.below(60) {
+            0 => bytes[..bytes.len().min(random.below(9_000) as usize)].to_vec(),
+            number => format!("member:{number}").into_bytes(),
+        };
+        if random.below(4) == 0 {
+            assert_eq!(set.remove(&member).map(|score| score as i64), scores.remove(&member));
+        } else {
+            let score = random.below(20) as i64 - 10;
+            let had = set.set(&member, score as f64);
+            assert_eq!(had.map(|score| score as i64), scores.insert(member, score));
+        }
+        assert_eq!(set.view().len(), scores.len());
+    }
+    if random.below(15) == 0 {
+        for member in std::mem::take(scores).into_keys() {
+            assert!(set.remove(&member).is_some());
+        }
+    }
+    drop(set);
+    let in_order: BTreeSet<_> = scores.iter().map(|(member, score)| (*score, member.clone())).collect();
+    if let Some(Value::SortedSet(view)) = database.get(key).map(Entry::value) {
+        for (rank, (score, member)) in in_order.iter().enumerate() {
+            assert_eq!(view.rank(member), Some((rank, *score as f64)));
+        }
+        let from = random.below(in_order.len() as u64 + 1) as usize;
+        let backwards =
+            view.range(from..view.len()).rev().map(|(member, score)| (score as i64, member.to_vec()));
+        assert!(backwards.eq(in_order.iter().skip(from).rev().cloned()));
+        let least = random.below(22) as i64 - 11;
+        let below = view.count_while(|_, score| score < least as f64);
+        assert_eq!(below, in_order.iter().filter(|(score, _)| *score < least).count());
+        assert!(view.random(random.below(u64::MAX)).is_some_and(|(member, _)| scores.contains_key(member)));
+    }
+    if scores.is_empty() {
         model.remove(key.bytes);
     }
     true
@@ -478,4 +597,72 @@ fn large_drops_go_to_the_reaper_and_the_keyspace_may_go_first() {
     drop(keyspace);
     assert_eq!(image.len(), 2_000);
     assert_eq!(image_contents(image)[&db0()].len(), 2_000);
+}
+
+#[test]
+fn sets_and_sorted_sets_change_their_form_where_redis_does() {
+    let mut keyspace = keyspace(HashSeed::new([9; 16]));
+    let key = keyspace.key(b"set");
+    let mut set = keyspace.database_mut(db0()).set_mut(key, SetLimits::default()).unwrap();
+    let mut last = SetForm::Integers;
+    for number in 0..=512 {
+        assert_eq!(set.view().form(), SetForm::Integers, "{number}");
+        set.add(number.to_string().as_bytes());
+        last = set.view().form();
+    }
+    assert_eq!((last, set.view().len()), (SetForm::Tree, 513));
+    drop(set);
+    let key = keyspace.key(b"packed");
+    let mut set = keyspace.database_mut(db0()).set_mut(key, SetLimits::default()).unwrap();
+    set.add(b"1");
+    for number in 0..127 {
+        set.add(format!("m{number}").as_bytes());
+        assert_eq!(set.view().form(), SetForm::Packed);
+    }
+    assert!(!set.add(b"1") && set.view().form() == SetForm::Packed);
+    set.add(b"one more");
+    assert_eq!((set.view().form(), set.view().len()), (SetForm::Tree, 129));
+    drop(set);
+    let key = keyspace.key(b"long");
+    let mut set = keyspace.database_mut(db0()).set_mut(key, SetLimits::default()).unwrap();
+    set.add(&[b'x'; 64]);
+    assert_eq!(set.view().form(), SetForm::Packed);
+    set.add(&[b'x'; 65]);
+    assert_eq!(set.view().form(), SetForm::Tree);
+    drop(set);
+    let key = keyspace.key(b"sorted");
+    let mut sorted = keyspace.database_mut(db0()).sorted_set_mut(key, HashLimits::default()).unwrap();
+    for number in 0..128 {
+        sorted.set(number.to_string().as_bytes(), f64::from(number));
+        assert!(sorted.view().is_packed());
+    }
+    sorted.set(b"128", 0.5);
+    assert!(!sorted.view().is_packed());
+    sorted.set(b"0", 1.0);
+    assert_eq!(sorted.view().rank(b"0"), Some((1, 1.0)));
+    drop(sorted);
+    keyspace.database(db0()).tree.check();
+}
+
+#[test]
+fn a_write_to_a_large_sorted_set_under_a_snapshot_copies_a_path() {
+    let mut keyspace = keyspace(HashSeed::new([8; 16]));
+    let key = keyspace.key(b"sorted");
+    let mut sorted = keyspace.database_mut(db0()).sorted_set_mut(key, HashLimits::default()).unwrap();
+    for number in 0..50_000 {
+        sorted.set(format!("member:{number}").as_bytes(), f64::from(number % 1_000));
+    }
+    drop(sorted);
+    let before = keyspace.database(db0()).bytes_used();
+    let image = keyspace.snapshot();
+    keyspace.database_mut(db0()).sorted_set_mut(key, HashLimits::default()).unwrap().set(b"member:7", 500.5);
+    let copied = keyspace.bytes_copied_for_snapshots();
+    assert!(copied > 0 && copied < 40_000, "{copied} bytes copied");
+    assert!(keyspace.database(db0()).bytes_used().abs_diff(before) < 4_096);
+    keyspace.database(db0()).tree.check();
+    let (_, image) = image.into_databases().remove(0);
+    image.for_each(&mut |entry| {
+        let Value::SortedSet(view) = entry.value() else { panic!("{entry:?}") };
+        assert_eq!((view.len(), view.score(b"member:7")), (50_000, Some(7.0)));
+    });
 }

@@ -55,8 +55,11 @@ fn check_leaf(node: NodePtr, depth: usize, path: u64, seed: &HashSeed, sums: &mu
         digest = digest.wrapping_add(hash.digest());
         sums.len += 1;
         sums.bytes += entry.bytes_used();
-        if entry.kind() == crate::entry::Kind::HashTree {
-            entry.tree().check();
+        if let Some(tree) = entry.large() {
+            tree.check();
+        }
+        if entry.kind() == crate::entry::Kind::SortedTree {
+            entry.sorted().check();
         }
     }
     assert_eq!(header.count as usize, sums.len);

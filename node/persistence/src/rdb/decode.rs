@@ -3,6 +3,8 @@
 //! Everything here is hostile until proven otherwise: no number that the payload states is believed before the bytes
 //! are there, and nothing panics. It reads no clock and drops no expired key; it decides nothing about the stream.
 
+mod sets;
+
 use std::borrow::Cow;
 use std::io::Read;
 
@@ -144,6 +146,10 @@ impl Decoder<'_> {
             | value_type::HASH_ZIPLIST
             | value_type::HASH_LISTPACK => {
                 self.read_hash(code)?;
+            }
+            value_type::SET | value_type::SET_INTSET | value_type::SET_LISTPACK => self.read_set(code)?,
+            value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
+                self.read_sorted_set(code)?
             }
             other => return Err(self.refuse_type(at, other)),
         }

@@ -5,9 +5,9 @@
 use std::io::Write;
 
 use rejoin_keyspace::{DatabaseSnapshot, Entry, Snapshot, Value};
-use rejoin_protocol::{DbIndex, UnixMillis};
+use rejoin_protocol::{DbIndex, UnixMillis, number::format_g17};
 
-use super::format::{VERSION_PLAIN, VERSION_PSYNC2, aux, opcode, value_type};
+use super::format::{VERSION_PLAIN, VERSION_PSYNC2, aux, opcode, score_text, value_type};
 use super::sink::Sink;
 use super::{RdbError, RdbTarget, StreamPosition};
 
@@ -71,10 +71,10 @@ fn write_database(
         sink.length(database.len() as u64)?;
         sink.length(database.volatile_len() as u64)?;
     }
-    database.drain(&mut |entry| write_entry(sink, entry))
+    database.drain(&mut |entry| write_entry(sink, entry, target))
 }
 
-fn write_entry(sink: &mut Sink<'_>, entry: &Entry) -> Result<(), RdbError> {
+fn write_entry(sink: &mut Sink<'_>, entry: &Entry, target: RdbTarget) -> Result<(), RdbError> {
     if let Some(expiry) = entry.expiry() {
         sink.bytes(&[opcode::EXPIRETIME_MS]);
         sink.bytes(&expiry_on_the_wire(expiry).to_le_bytes());
@@ -102,7 +102,41 @@ fn write_entry(sink: &mut Sink<'_>, entry: &Entry) -> Result<(), RdbError> {
             }
             Ok(())
         }
+        Value::Set(set) => {
+            sink.bytes(&[value_type::SET]);
+            sink.string(entry.key())?;
+            assert!(!set.is_empty(), "a set in a database has members");
+            sink.length(set.len() as u64)?;
+            set.iter().try_for_each(|member| sink.string(&member))
+        }
+        Value::SortedSet(set) => {
+            sink.bytes(&[if target.psync2 { value_type::ZSET_2 } else { value_type::ZSET }]);
+            sink.string(entry.key())?;
+            assert!(!set.is_empty(), "a sorted set in a database has members");
+            sink.length(set.len() as u64)?;
+            // The highest first: Redis puts each in front of the ones before, where its search ends at once.
+            for (member, score) in set.iter().rev() {
+                sink.string(member)?;
+                if target.psync2 {
+                    sink.bytes(&score.to_le_bytes());
+                } else {
+                    write_text_score(sink, score);
+                }
+            }
+            Ok(())
+        }
     }
+}
+
+/// A score as readers before version 8 of the format know it: a byte for the length, or in place of it, and text.
+fn write_text_score(sink: &mut Sink<'_>, score: f64) {
+    if score.is_infinite() {
+        let infinity = if score > 0.0 { score_text::INFINITY } else { score_text::NEGATIVE_INFINITY };
+        return sink.bytes(&[infinity]);
+    }
+    let text = format_g17(score);
+    sink.bytes(&[text.len() as u8]);
+    sink.bytes(text.as_bytes());
 }
 
 /// -1 means "no expiry" to Redis; the millisecond before it is as long past.

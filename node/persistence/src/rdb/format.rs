@@ -15,7 +15,7 @@ pub(super) const VALKEY_VERSIONS: std::ops::RangeInclusive<u32> = 80..=81;
 /// The first version with a checksum behind the end.
 pub(super) const CHECKSUM_SINCE: u32 = 5;
 
-/// What we write for readers that know AUX fields: all that strings and hashes need, read by every Redis since 4.0.
+/// What we write for readers that know AUX fields: all that strings, hashes and sets need, read by every Redis since 4.0.
 pub(super) const VERSION_PSYNC2: u32 = 8;
 
 /// What we write for all others: without AUX, RESIZEDB and lengths of 64 bits.
@@ -54,11 +54,25 @@ pub(super) mod opcode {
 /// The types of values that we read.
 pub(super) mod value_type {
     pub(crate) const STRING: u8 = 0;
+    pub(crate) const SET: u8 = 2;
+    pub(crate) const ZSET: u8 = 3;
     pub(crate) const HASH: u8 = 4;
+    pub(crate) const ZSET_2: u8 = 5;
     pub(crate) const MODULE_2: u8 = 7;
     pub(crate) const HASH_ZIPMAP: u8 = 9;
+    pub(crate) const SET_INTSET: u8 = 11;
+    pub(crate) const ZSET_ZIPLIST: u8 = 12;
     pub(crate) const HASH_ZIPLIST: u8 = 13;
     pub(crate) const HASH_LISTPACK: u8 = 16;
+    pub(crate) const ZSET_LISTPACK: u8 = 17;
+    pub(crate) const SET_LISTPACK: u8 = 20;
+}
+
+/// Lengths of a score as text that are no lengths.
+pub(super) mod score_text {
+    pub(crate) const NAN: u8 = 253;
+    pub(crate) const INFINITY: u8 = 254;
+    pub(crate) const NEGATIVE_INFINITY: u8 = 255;
 }
 
 /// The name of a type of values, `None` for numbers that nobody has given one.

@@ -1,8 +1,10 @@
 //! The codec as a whole: round trips, golden bytes, every encoding by hand, and every kind of damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use rejoin_keyspace::{HashLimits, HashSeed, Keyspace, KeyspaceOptions, StringForm, Value};
+use rejoin_keyspace::{
+    HashLimits, HashSeed, Keyspace, KeyspaceOptions, SetForm, SetLimits, SortedSetLimits, StringForm, Value,
+};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
 use super::checksum::Checksum;
@@ -21,6 +23,9 @@ enum Held {
     Int(i64),
     Str(Vec<u8>, StringForm),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>, SetForm),
+    /// Members with the bits of their scores, in order.
+    SortedSet(Vec<(Vec<u8>, u64)>),
 }
 
 type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
@@ -33,6 +38,10 @@ fn contents(keyspace: &Keyspace) -> Contents {
                 Value::Int(value) => Held::Int(value),
                 Value::Str(bytes, form) => Held::Str(bytes.to_vec(), form),
                 Value::Hash(hash) => Held::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()),
+                Value::Set(set) => Held::Set(set.iter().map(|member| member.to_vec()).collect(), set.form()),
+                Value::SortedSet(set) => {
+                    Held::SortedSet(set.iter().map(|(m, score)| (m.to_vec(), score.to_bits())).collect())
+                }
             };
             let expiry = entry.expiry().map(UnixMillis::get);
             assert!(all.insert((number, entry.key().to_vec()), (expiry, held)).is_none());
@@ -172,7 +181,29 @@ fn generated_data_of_every_form_survives() {
         let value: Vec<u8> = (0..random(100)).map(|_| b'a' + random(26) as u8).collect();
         let database = random(16) as u32;
         let expiry = (random(3) == 0).then(|| random(1 << 40) as i64 - 5000);
-        match random(4) {
+        match random(6) {
+            4 => {
+                let key = keyspace.key(key.as_bytes());
+                let database = keyspace.database_mut(DbIndex::new(database));
+                let mut set = database.set_mut(key, SetLimits::default()).unwrap();
+                let prefix = if random(2) == 0 { "" } else { "m" };
+                for member in 0..=random(200) {
+                    set.add(format!("{prefix}{}", member << random(20)).as_bytes());
+                }
+                drop(set);
+                database.set_expiry(key, expiry.map(UnixMillis::new));
+            }
+            5 => {
+                let key = keyspace.key(key.as_bytes());
+                let database = keyspace.database_mut(DbIndex::new(database));
+                let mut set = database.sorted_set_mut(key, SortedSetLimits::default()).unwrap();
+                for member in 0..=random(200) {
+                    let score = f64::from_bits(random(u64::MAX >> 33) << 33 | random(1 << 31));
+                    set.set(format!("m{member}").as_bytes(), if score.is_nan() { 0.5 } else { score });
+                }
+                drop(set);
+                database.set_expiry(key, expiry.map(UnixMillis::new));
+            }
             0 => {
                 let key = keyspace.key(key.as_bytes());
                 let value = (random(1 << 30) as i64) << random(34);
@@ -273,6 +304,57 @@ fn packed_hashes_are_read() {
 }
 
 #[test]
+fn packed_sets_are_read() {
+    let set = |members: &[&str], form| {
+        Held::Set(members.iter().map(|member| member.as_bytes().to_vec()).collect(), form)
+    };
+    let scores = |members: &[(&str, f64)]| {
+        let scored = members.iter().map(|(member, score)| (member.as_bytes().to_vec(), score.to_bits()));
+        Held::SortedSet(scored.collect())
+    };
+    let intset = text(b"\x02\0\0\0\x03\0\0\0\xff\xff\x01\0\x02\0");
+    let listpack = text(b"\x13\0\0\0\x04\0\x81f\x02\x82v1\x03\x01\x01\xdf\x80\x02\xff");
+    let ziplist = text(&ziplist_of(&[b"\x01f", b"\x031.5", b"\x01g", b"\xfe\x80"]));
+    let scored = text(b"\x12\0\0\0\x04\0\x81f\x02\x01\x01\x81g\x02\xdf\x80\x02\xff");
+    let infinities = [&b"\x04\x01a\xfe\x01b\xff\x01c\x031.5\x01d\x01"[..], b"0"].concat();
+    let doubles = [&b"\x01\x01a"[..], &2.5f64.to_le_bytes()].concat();
+    for (kind, body, expected) in [
+        (2, b"\x02\x01a\xc0\x07".to_vec(), set(&["a", "7"], SetForm::Packed)),
+        (2, b"\x02\x011\xc0\x07".to_vec(), set(&["1", "7"], SetForm::Integers)),
+        (11, intset, set(&["-1", "1", "2"], SetForm::Integers)),
+        (20, listpack, set(&["f", "v1", "1", "-128"], SetForm::Packed)),
+        (12, ziplist, scores(&[("g", -128.0), ("f", 1.5)])),
+        (17, scored, scores(&[("g", -128.0), ("f", 1.0)])),
+        (3, infinities, scores(&[("b", f64::NEG_INFINITY), ("d", 0.0), ("c", 1.5), ("a", f64::INFINITY)])),
+        (5, doubles, scores(&[("a", 2.5)])),
+    ] {
+        let expiry = b"\xfc\x05\0\0\0\0\0\0\0";
+        let (summary, after) = decoded(&rdb("REDIS0011", &[expiry, &[kind], b"\x01k", &body])).unwrap();
+        assert_eq!(after[&(0, b"k".to_vec())], (Some(5), expected), "type {kind}");
+        assert_eq!(summary.keys, 1);
+    }
+}
+
+#[test]
+fn damaged_sets_are_refused_with_their_place() {
+    let nan = [&b"\x05\x01k\x01\x01a"[..], &f64::NAN.to_le_bytes()].concat();
+    let odd = [&b"\x11\x01k"[..], &text(b"\x0a\0\0\0\x01\0\x81f\x02\xff")].concat();
+    for (part, what) in [
+        (&b"\x02\x01k\x02\x01a\x01a"[..], "the member 'a' for the second time"),
+        (b"\x05\x01k\x02\x01a\0\0\0\0\0\0\0\0\x01a\0\0\0\0\0\0\0\0", "the member 'a' for the second time"),
+        (b"\x03\x01k\x01\x01a\x03abc", "no score: 'abc'"),
+        (b"\x03\x01k\x01\x01a\xfd", "the member 'a' has no number as its score"),
+        (&nan, "the member 'a' has no number as its score"),
+        (&odd, "a sorted set as listpack: a member without a score"),
+        (b"\x0b\x01k\x08\x03\0\0\0\0\0\0\0", "a set as intset, its byte 0: no integer has so many bytes"),
+        (b"\x02\x01k\x01\x01a\x03\x01k\x01\x01a\x011", "the key 'k' for the second time"),
+    ] {
+        let error = decoded(&rdb("REDIS0011", &[part])).unwrap_err().to_string();
+        assert!(error.starts_with("bad RDB at byte ") && error.ends_with(what), "{error}");
+    }
+}
+
+#[test]
 fn empty_hashes_of_old_servers_are_passed_over() {
     for part in [
         &b"\x04\x01k\x00"[..],
@@ -346,10 +428,8 @@ fn a_position_counts_only_when_it_is_whole() {
 #[test]
 fn what_we_do_not_have_is_refused_by_name_and_place() {
     let module = b"\x07\x03doc\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03";
-    let cases: [(&str, &[u8], &str); 14] = [
+    let cases: [(&str, &[u8], &str); 12] = [
         ("REDIS0009", b"\x01\x01k\x00", "type 1, list"),
-        ("REDIS0009", b"\x02\x01k\x00", "type 2, set"),
-        ("REDIS0009", b"\x05\x01k\x00", "type 5, sorted set"),
         ("REDIS0010", b"\x12\x01k\x00", "type 18, list as quicklist"),
         ("REDIS0011", b"\x15\x01k\x00", "type 21, stream (third form)"),
         ("REDIS0009", module, "type 7, a value of the module type 'ReJSON-RL'"),
@@ -498,6 +578,12 @@ fn mutated_payloads_never_panic() {
         ),
         rdb("REDIS0009", &[b"\x0d\x01k", &text(&ziplist_of(&[b"\x01f", b"\x02v1", b"\xf2", b"\xfe\x80"]))]),
         rdb("REDIS0002", &[b"\x09\x01k", &text(b"\x02\x01f\x02\x00v1\x01g\x02\x01v2X\xff")]),
+        rdb("REDIS0011", &[b"\x0b\x01k", &text(b"\x02\0\0\0\x03\0\0\0\xff\xff\x01\0\x02\0")]),
+        rdb(
+            "REDIS0011",
+            &[b"\x11\x01k", &text(b"\x12\0\0\0\x04\0\x81f\x02\x01\x01\x81g\x02\xdf\x80\x02\xff")],
+        ),
+        rdb("REDIS0007", &[b"\x02\x01s\x02\x01a\xc0\x07", b"\x03\x01z\x02\x01a\xfe\x01c\x031.5"]),
         rdb("VALKEY080", &[b"\x00\x01k", &string, b"\xf5\x03lib\xf4\x01\x02\x03\xf8\x01\xf9\x01"]),
     ];
     let mut state = 7_u64;

@@ -3,10 +3,12 @@
 mod double;
 mod hex;
 mod long_double;
+mod shortest;
 mod text;
 
 pub use double::{format_g17, parse_f64};
 pub use long_double::LongDouble;
+pub use shortest::{format_score, format_shortest};
 pub use text::NumberText;
 
 /// Reads a decimal integer as strictly as Redis: no `+`, no leading zeros, no `-0`, no blanks, the full range.

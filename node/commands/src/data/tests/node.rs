@@ -67,11 +67,20 @@ impl Node {
         self.run_as(MASTER, command)
     }
 
+    /// Executes a command of the first client; its reply as it stands on the wire.
+    pub(super) fn raw(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        self.raw_as(CLIENT, args)
+    }
+
+    fn raw_as(&mut self, client: ClientId, args: &[&[u8]]) -> Vec<u8> {
+        self.engine.execute(client, Request { args, raw: None, command: None, first_key_hash: None });
+        std::mem::take(&mut self.engine.sessions.get_mut(client).unwrap().out)
+    }
+
     fn run_as(&mut self, client: ClientId, command: &str) -> String {
         let words = words(command);
         let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        self.engine.execute(client, Request { args: &args, raw: None, command: None, first_key_hash: None });
-        let reply = std::mem::take(&mut self.engine.sessions.get_mut(client).unwrap().out);
+        let reply = self.raw_as(client, &args);
         let mut rest = reply.as_slice();
         let text = render(&mut rest);
         assert!(rest.is_empty(), "{command} answered twice: {}", reply.escape_ascii());

@@ -129,6 +129,7 @@ pub(super) fn categories(row: &Command) -> Vec<&'static str> {
         "generic" => categories.push("keyspace"),
         "transactions" => categories.push("transaction"),
         "server" => {}
+        "sorted-set" => categories.push("sortedset"),
         group => categories.push(group),
     }
     categories

@@ -1,7 +1,9 @@
 //! Which arguments of a full command are keys: COMMAND GETKEYS and its kin.
 
+use rejoin_protocol::number::parse_i64;
+
 use super::describe::key_flags;
-use crate::{Call, Command, Failure, Request, dispatch};
+use crate::{Call, Command, Failure, Flags, Request, dispatch};
 
 /// The indexes of the keys among `count` arguments (the name included), in order.
 fn key_positions(command: &Command, count: usize) -> impl Iterator<Item = usize> + use<> {
@@ -44,13 +46,27 @@ fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failur
     let args = &call.args[2..];
     let request = Request { args, raw: None, command: None, first_key_hash: None };
     let command = dispatch::find(request).map_err(|_| Failure::text("ERR Invalid command specified"))?;
-    if command.keys.first <= 0 {
+    let is_numbered = command.flags.contains(Flags::MOVABLE_KEYS);
+    if command.keys.first <= 0 && !is_numbered {
         return Err(Failure::text("ERR The command has no key arguments"));
     }
     if !command.accepts(args.len()) {
         return Err(Failure::text("ERR Invalid number of arguments specified for command"));
     }
-    Ok((command, key_positions(command, args.len()).map(|index| args[index]).collect()))
+    let mut keys: Vec<_> = key_positions(command, args.len()).map(|index| args[index]).collect();
+    if is_numbered {
+        let numbered = numbered_keys(command, args)
+            .ok_or(Failure::text("ERR Invalid arguments specified for command"))?;
+        keys.extend_from_slice(numbered);
+    }
+    Ok((command, keys))
+}
+
+/// The keys whose number is itself an argument: it stands behind the destination, if there is one.
+fn numbered_keys<'b, 'a>(command: &Command, args: &'b [&'a [u8]]) -> Option<&'b [&'a [u8]]> {
+    let at = usize::try_from(command.keys.last).ok()? + 1;
+    let count = usize::try_from(parse_i64(args.get(at)?)?).ok().filter(|&count| count > 0)?;
+    args.get(at + 1..at.checked_add(1 + count)?)
 }
 
 #[cfg(test)]

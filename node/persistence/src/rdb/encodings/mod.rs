@@ -3,6 +3,7 @@
 //! Each is an iterator of `Result<Element, Flaw>`; hostile bytes give a [`Flaw`], never a panic, and no reader
 //! allocates on a claim. They know neither the keyspace nor the file around them.
 
+pub(super) mod intset;
 pub(super) mod listpack;
 pub(super) mod lzf;
 pub(super) mod ziplist;
