@@ -7,7 +7,7 @@ mod raw;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::HashView;
+use crate::{HashView, ListView};
 pub use raw::Entry;
 pub(crate) use raw::{INLINE_BYTES_MAX, Kind, NewValue};
 
@@ -31,6 +31,8 @@ pub enum Value<'a> {
     Str(&'a [u8], StringForm),
     /// A hash.
     Hash(HashView<'a>),
+    /// A list.
+    List(ListView<'a>),
 }
 
 impl Entry {
@@ -44,6 +46,7 @@ impl Entry {
             Kind::Raw | Kind::Field => Value::Str(self.inline(), StringForm::Raw),
             Kind::RawLong | Kind::FieldLong => Value::Str(self.long(), StringForm::Raw),
             Kind::HashPacked | Kind::HashTree => Value::Hash(HashView { entry: self }),
+            Kind::ListPacked | Kind::ListTree => Value::List(ListView { entry: self }),
         }
     }
 
@@ -60,7 +63,12 @@ impl Entry {
 
     /// Whether dropping it takes so long that it is the reaper's to do.
     pub(crate) fn is_heavy(&self) -> bool {
-        self.kind() == Kind::HashTree && self.tree().is_heavy() && self.is_unique()
+        let is_large = match self.kind() {
+            Kind::HashTree => self.tree().is_heavy(),
+            Kind::ListTree => self.list().is_heavy(),
+            _ => false,
+        };
+        is_large && self.is_unique()
     }
 
     /// Edits a string's bytes; it is `Raw` afterwards. `scratch` serves short values, which are edited outside and

@@ -47,6 +47,7 @@ fn contents(client: &mut Client, key: &[u8]) -> Result<String> {
             pairs.sort();
             pairs.join(", ")
         }
+        "list" => client.call(&[&b"LRANGE"[..], key, b"0", b"-1"])?.to_string(),
         _ => client.call(&[&b"GET"[..], key])?.to_string(),
     };
     Ok(format!("{kind} ({expires}) {value}"))

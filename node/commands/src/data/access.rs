@@ -3,7 +3,7 @@
 //! An entry is handed to a closure instead of being returned: the expired entry must be deleted in the other branch,
 //! and a borrow that may be returned cannot be given up for that. Most handlers can reply from inside the closure.
 
-use rejoin_keyspace::{Entry, HashLimits, HashSeed, HashView, Key, StringForm, Value};
+use rejoin_keyspace::{Entry, HashLimits, HashSeed, HashView, Key, ListLimits, ListView, StringForm, Value};
 use rejoin_protocol::{DbIndex, UnixMillis, number::parse_i64};
 
 use crate::{Call, Failure, Flags, Role, Session};
@@ -72,6 +72,16 @@ pub(super) fn read_hash<R>(
     body: impl FnOnce(Option<HashView<'_>>, Reading<'_>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     read(call, index, |entry, reading| body(as_hash(entry)?, reading))
+}
+
+/// As [`read`], and it must be a list or missing.
+#[inline]
+pub(super) fn read_list<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<ListView<'_>>, Reading<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    read(call, index, |entry, reading| body(as_list(entry)?, reading))
 }
 
 /// As [`read`], and it must be a string or missing.
@@ -157,7 +167,7 @@ pub(super) fn string_bytes<'b>(value: Value<'b>, digits: &'b mut itoa::Buffer) -
     match value {
         Value::Int(n) => Ok(digits.format(n).as_bytes()),
         Value::Str(bytes, _) => Ok(bytes),
-        Value::Hash(_) => Err(Failure::WrongType),
+        Value::Hash(_) | Value::List(_) => Err(Failure::WrongType),
     }
 }
 
@@ -171,13 +181,28 @@ pub(super) fn as_hash(entry: Option<&Entry>) -> Result<Option<HashView<'_>>, Fai
     }
 }
 
+/// The entry as a list, if there is one.
+#[inline]
+pub(super) fn as_list(entry: Option<&Entry>) -> Result<Option<ListView<'_>>, Failure> {
+    match entry.map(Entry::value) {
+        None => Ok(None),
+        Some(Value::List(list)) => Ok(Some(list)),
+        Some(_) => Err(Failure::WrongType),
+    }
+}
+
+/// Whether a value is a string, numbers included.
+pub(super) fn is_string(value: Value<'_>) -> bool {
+    matches!(value, Value::Int(_) | Value::Str(..))
+}
+
 /// Replies with a string's value.
 #[inline]
 pub(super) fn reply_string(session: &mut Session, value: Value<'_>) -> Result<(), Failure> {
     match value {
         Value::Int(n) => session.reply().bulk_integer(n),
         Value::Str(bytes, _) => session.reply().bulk(bytes),
-        Value::Hash(_) => return Err(Failure::WrongType),
+        Value::Hash(_) | Value::List(_) => return Err(Failure::WrongType),
     }
     Ok(())
 }
@@ -213,4 +238,10 @@ pub(super) fn hash_limits(call: &Call<'_>) -> HashLimits {
         entries_max: call.engine.settings.hash_listpack_entries_max,
         value_bytes_max: call.engine.settings.hash_listpack_value_max,
     }
+}
+
+/// When lists stop being packed.
+#[inline]
+pub(super) fn list_limits(call: &Call<'_>) -> ListLimits {
+    ListLimits { fill: call.engine.settings.list_listpack_size }
 }

@@ -7,7 +7,7 @@ use rejoin_protocol::{
 };
 
 use super::{
-    access::{inspect, text_form},
+    access::{inspect, is_string, text_form},
     arguments::{float, integer},
 };
 use crate::{Call, Command, Failure, Flags, KeySpec};
@@ -74,7 +74,7 @@ fn add(call: &mut Call<'_>, amount: i64) -> Result<(), Failure> {
         None => Some(0),
         Some(Value::Int(n)) => Some(n),
         Some(Value::Str(bytes, _)) => parse_i64(bytes),
-        Some(Value::Hash(_)) => None,
+        Some(_) => None,
     })?
     .ok_or(Failure::NotAnInteger)?;
     let sum = number.checked_add(amount).ok_or(OVERFLOW)?;
@@ -92,7 +92,7 @@ fn number_at<N>(
 ) -> Result<Option<(N, Option<UnixMillis>)>, Failure> {
     inspect(call, key, |entry, _| {
         let value = entry.map(rejoin_keyspace::Entry::value);
-        if matches!(value, Some(Value::Hash(_))) {
+        if value.is_some_and(|value| !is_string(value)) {
             return Err(Failure::WrongType);
         }
         Ok(parse(value).map(|number| (number, entry.and_then(rejoin_keyspace::Entry::expiry))))
@@ -106,7 +106,7 @@ fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Failure> {
         None => Some(LongDouble::ZERO),
         Some(Value::Int(n)) => Some(LongDouble::from_integer(n)),
         Some(Value::Str(bytes, _)) => LongDouble::parse(bytes),
-        Some(Value::Hash(_)) => None,
+        Some(_) => None,
     })?
     .ok_or(Failure::NotAFloat)?;
     let sum = number.checked_add(float(call.args[2])?).ok_or(NOT_FINITE)?.to_human_string();

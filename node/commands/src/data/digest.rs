@@ -6,7 +6,7 @@
 //!
 //! For each database that is not empty, its number is mixed into the whole. For each key, an accumulator of its own
 //! mixes the key, the type's number and the value, adds `!!expire!!` if it can expire, and is added to the whole.
-//! A hash's field and value are mixed into an accumulator of their own, which is added to the key's.
+//! A list's elements are mixed in their order. A hash's field and value are mixed into an accumulator of their own, which is added to the key's.
 
 use rejoin_keyspace::{Entry, Keyspace, Value};
 use rejoin_protocol::DbIndex;
@@ -14,6 +14,8 @@ use sha1::{Digest as _, Sha1};
 
 /// Redis' number of the type string.
 const TYPE_STRING: u32 = 0;
+/// Redis' number of the type list.
+const TYPE_LIST: u32 = 1;
 /// Redis' number of the type hash.
 const TYPE_HASH: u32 = 4;
 
@@ -71,6 +73,10 @@ impl Accumulator {
             Value::Str(bytes, _) => {
                 self.mix(&TYPE_STRING.to_be_bytes());
                 self.mix(bytes);
+            }
+            Value::List(list) => {
+                self.mix(&TYPE_LIST.to_be_bytes());
+                list.iter().for_each(|element| self.mix(element));
             }
             Value::Hash(hash) => {
                 self.mix(&TYPE_HASH.to_be_bytes());

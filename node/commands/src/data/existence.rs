@@ -58,6 +58,7 @@ pub(super) fn type_name(entry: &Entry) -> &'static str {
     match entry.value() {
         Value::Int(_) | Value::Str(..) => "string",
         Value::Hash(_) => "hash",
+        Value::List(_) => "list",
     }
 }
 

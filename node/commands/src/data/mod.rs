@@ -1,4 +1,4 @@
-//! Commands on data: strings, keys of any type, hashes.
+//! Commands on data: strings, keys of any type, hashes, lists.
 //!
 //! A handler parses its arguments, looks a key up at most as often as it must ([`access`] joins the checks of expiry
 //! and type with the lookup), replies, and states what it changed. What it logs is said at the handler wherever that
@@ -19,6 +19,9 @@ mod hash_counters;
 mod hash_random;
 mod hashes;
 mod lcs;
+mod list_edits;
+mod list_moves;
+mod lists;
 mod moving;
 mod object;
 mod scan;
@@ -45,4 +48,7 @@ pub const GROUPS: &[&[Command]] = &[
     hashes::COMMANDS,
     hash_counters::COMMANDS,
     hash_random::COMMANDS,
+    lists::COMMANDS,
+    list_edits::COMMANDS,
+    list_moves::COMMANDS,
 ];

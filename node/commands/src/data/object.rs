@@ -94,6 +94,8 @@ fn encoding_name(entry: &Entry) -> &'static str {
         Value::Str(_, StringForm::Raw) => "raw",
         Value::Hash(hash) if hash.is_packed() => "listpack",
         Value::Hash(_) => "hashtable",
+        Value::List(list) if list.is_packed() => "listpack",
+        Value::List(_) => "quicklist",
     }
 }
 

@@ -5,7 +5,7 @@ use rejoin_protocol::UnixMillis;
 use smallvec::SmallVec;
 
 use super::{
-    access::{as_hash, inspect, put_string, read, reply_string},
+    access::{inspect, is_string, put_string, read, reply_string},
     arguments::{decimal, is},
     expiry::{ExpiryTime, TimeKind, decides_expiry},
 };
@@ -323,7 +323,7 @@ fn getex(call: &mut Call<'_>) -> Result<(), Failure> {
             reading.session.reply().null();
             return Ok(None);
         };
-        if as_hash(Some(entry)).is_ok() {
+        if !is_string(entry.value()) {
             return Err(Failure::WrongType);
         }
         let until = match life {

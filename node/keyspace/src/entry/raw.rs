@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use rejoin_protocol::UnixMillis;
 
+use crate::list::ListTree;
 use crate::size_class::size_class;
 use crate::tree::Tree;
 
@@ -64,7 +65,11 @@ pub(crate) enum Kind {
     Field,
     /// Such a value out of line.
     FieldLong,
-    // Lists, sets, sorted sets and streams go on from here.
+    /// A list as a packed run.
+    ListPacked,
+    /// A list as a tree of chunks.
+    ListTree,
+    // Sets, sorted sets and streams go on from here.
 }
 
 /// How a kind stores its value.
@@ -73,15 +78,24 @@ enum Storage {
     Inline,
     Long,
     Tree,
+    List,
 }
 
 impl Kind {
     const fn storage(self) -> Storage {
         match self {
-            Self::Int | Self::Embstr | Self::Raw | Self::HashPacked | Self::Field => Storage::Inline,
+            Self::Int | Self::Embstr | Self::Raw | Self::HashPacked | Self::Field | Self::ListPacked => {
+                Storage::Inline
+            }
             Self::RawLong | Self::FieldLong => Storage::Long,
             Self::HashTree => Storage::Tree,
+            Self::ListTree => Storage::List,
         }
+    }
+
+    /// Whether it stands in its entry at any length.
+    const fn is_packed(self) -> bool {
+        matches!(self, Self::HashPacked | Self::ListPacked)
     }
 
     /// The kind of the same value out of line.
@@ -89,7 +103,9 @@ impl Kind {
         match self {
             Self::Embstr | Self::Raw | Self::RawLong => Self::RawLong,
             Self::Field | Self::FieldLong => Self::FieldLong,
-            Self::Int | Self::HashPacked | Self::HashTree => unreachable!("{self:?} is never out of line"),
+            Self::Int | Self::HashPacked | Self::HashTree | Self::ListPacked | Self::ListTree => {
+                unreachable!("{self:?} is never out of line")
+            }
         }
     }
 }
@@ -103,6 +119,8 @@ pub(crate) enum NewValue<'a> {
     Long(Kind, Arc<Vec<u8>>),
     /// A tree, taken as it is.
     Tree(Kind, Box<Tree>),
+    /// A large list, taken as it is.
+    List(Box<ListTree>),
 }
 
 #[repr(C)]
@@ -150,7 +168,7 @@ impl Entry {
     /// A new entry; its access word is 0.
     pub(crate) fn new(key: &[u8], expiry: Option<UnixMillis>, value: NewValue<'_>) -> Self {
         match value {
-            NewValue::Bytes(kind, bytes) if bytes.len() > INLINE_BYTES_MAX && kind != Kind::HashPacked => {
+            NewValue::Bytes(kind, bytes) if bytes.len() > INLINE_BYTES_MAX && !kind.is_packed() => {
                 Self::new(key, expiry, NewValue::Long(kind, Arc::new(bytes.to_vec())))
             }
             NewValue::Bytes(kind, bytes) => Self::with_inline(kind, key, expiry, &[bytes]),
@@ -158,6 +176,9 @@ impl Entry {
                 Self::with_pointer(kind.long(), key, expiry, Arc::into_raw(bytes).cast_mut().cast())
             }
             NewValue::Tree(kind, tree) => Self::with_pointer(kind, key, expiry, Box::into_raw(tree).cast()),
+            NewValue::List(list) => {
+                Self::with_pointer(Kind::ListTree, key, expiry, Box::into_raw(list).cast())
+            }
         }
     }
 
@@ -220,6 +241,7 @@ impl Entry {
                 Self::new(key, expiry, NewValue::Long(kind, shared))
             }
             Storage::Tree => Self::new(key, expiry, NewValue::Tree(kind, Box::new(self.tree().clone()))),
+            Storage::List => Self::new(key, expiry, NewValue::List(Box::new(self.list().clone()))),
         };
         copy.set_access(self.access());
         copy
@@ -265,7 +287,11 @@ impl Entry {
 
     /// Long bytes over long bytes: the vector is used again if it is ours and neither too small nor far too large.
     fn overwrite_long(&mut self, kind: Kind, bytes: &[u8], expiry: Option<UnixMillis>) -> bool {
-        if bytes.len() <= INLINE_BYTES_MAX || self.kind() != kind.long() || !self.is_unique() {
+        if bytes.len() <= INLINE_BYTES_MAX
+            || kind.is_packed()
+            || self.kind() != kind.long()
+            || !self.is_unique()
+        {
             return false;
         }
         if !self.set_expiry_in_place(expiry) {
@@ -354,6 +380,13 @@ impl Entry {
         unsafe { &mut *self.pointer().cast::<Tree>() }
     }
 
+    /// The large list for writing. The entry must be unique.
+    pub(crate) fn list_mut(&mut self) -> &mut ListTree {
+        assert!(self.is_unique() && self.kind().storage() == Storage::List, "only the owner writes");
+        // SAFETY: unique, and the pointer came from `Box::into_raw`.
+        unsafe { &mut *self.pointer().cast::<ListTree>() }
+    }
+
     /// Whether nobody else holds this entry: only then may it change.
     #[inline]
     pub(crate) fn is_unique(&self) -> bool {
@@ -386,6 +419,13 @@ impl Entry {
         assert!(self.kind().storage() == Storage::Tree, "a tree");
         // SAFETY: the pointer came from `Box::into_raw` and this entry owns it.
         unsafe { &*self.pointer().cast::<Tree>() }
+    }
+
+    /// A large list.
+    pub(crate) fn list(&self) -> &ListTree {
+        assert!(self.kind().storage() == Storage::List, "a large list");
+        // SAFETY: the pointer came from `Box::into_raw` and this entry owns it.
+        unsafe { &*self.pointer().cast::<ListTree>() }
     }
 
     /// The key's bytes.
@@ -452,6 +492,7 @@ impl Entry {
             // The vector stands behind two counts in one allocation, its bytes in another.
             Storage::Long => size_class(size_of::<Vec<u8>>() + 16) + size_class(self.long().capacity()),
             Storage::Tree => size_class(size_of::<Tree>()) + self.tree().bytes_used(),
+            Storage::List => size_class(size_of::<ListTree>()) + self.list().bytes_used(),
         };
         self.size() + beyond
     }
@@ -516,6 +557,7 @@ impl Entry {
                 Storage::Inline => {}
                 Storage::Long => drop(Arc::from_raw(self.pointer().cast::<Vec<u8>>())),
                 Storage::Tree => drop(Box::from_raw(self.pointer().cast::<Tree>())),
+                Storage::List => drop(Box::from_raw(self.pointer().cast::<ListTree>())),
             }
             dealloc(self.base(), layout);
         }

@@ -28,6 +28,7 @@ fn held(entry: &Entry) -> (Held, Option<i64>) {
             assert_eq!(fields.len(), view.len());
             Held::Hash(fields)
         }
+        Value::List(_) => unreachable!("lists have a model of their own"),
     };
     (value, entry.expiry().map(UnixMillis::get))
 }

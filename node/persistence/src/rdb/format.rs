@@ -54,11 +54,15 @@ pub(super) mod opcode {
 /// The types of values that we read.
 pub(super) mod value_type {
     pub(crate) const STRING: u8 = 0;
+    pub(crate) const LIST: u8 = 1;
     pub(crate) const HASH: u8 = 4;
     pub(crate) const MODULE_2: u8 = 7;
     pub(crate) const HASH_ZIPMAP: u8 = 9;
+    pub(crate) const LIST_ZIPLIST: u8 = 10;
     pub(crate) const HASH_ZIPLIST: u8 = 13;
+    pub(crate) const LIST_QUICKLIST: u8 = 14;
     pub(crate) const HASH_LISTPACK: u8 = 16;
+    pub(crate) const LIST_QUICKLIST_2: u8 = 18;
 }
 
 /// The name of a type of values, `None` for numbers that nobody has given one.

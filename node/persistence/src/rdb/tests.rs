@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoin_keyspace::{HashLimits, HashSeed, Keyspace, KeyspaceOptions, StringForm, Value};
+use rejoin_keyspace::{HashLimits, HashSeed, Keyspace, KeyspaceOptions, ListLimits, StringForm, Value};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
 use super::checksum::Checksum;
@@ -21,6 +21,7 @@ enum Held {
     Int(i64),
     Str(Vec<u8>, StringForm),
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    List(Vec<Vec<u8>>),
 }
 
 type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
@@ -32,6 +33,7 @@ fn contents(keyspace: &Keyspace) -> Contents {
             let held = match entry.value() {
                 Value::Int(value) => Held::Int(value),
                 Value::Str(bytes, form) => Held::Str(bytes.to_vec(), form),
+                Value::List(list) => Held::List(list.iter().map(<[u8]>::to_vec).collect()),
                 Value::Hash(hash) => Held::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()),
             };
             let expiry = entry.expiry().map(UnixMillis::get);
@@ -272,6 +274,49 @@ fn packed_hashes_are_read() {
     }
 }
 
+fn a_list(elements: &[&str]) -> Held {
+    Held::List(elements.iter().map(|element| element.as_bytes().to_vec()).collect())
+}
+
+#[test]
+fn lists_of_every_form_are_read() {
+    let ziplist = text(&ziplist_of(&[b"\x01a", b"\xf2", b"\xfe\x80"]));
+    let listpack = text(b"\x0f\0\0\0\x03\0\x81a\x02\x01\x01\xdf\x80\x02\xff");
+    let plain = [&b"\x03\x01a\xc0\x01"[..], b"\xc0\x80"].concat();
+    for (kind, blob, expected) in [
+        (1, plain, ["a", "1", "-128"].as_slice()),
+        (10, ziplist.clone(), &["a", "1", "-128"]),
+        (14, [b"\x02", &ziplist[..], &ziplist].concat(), &["a", "1", "-128", "a", "1", "-128"]),
+        (18, [b"\x02\x02", &listpack[..], b"\x01\x03xyz"].concat(), &["a", "1", "-128", "xyz"]),
+    ] {
+        let expiry = b"\xfc\x05\0\0\0\0\0\0\0";
+        let (summary, after) = decoded(&rdb("REDIS0010", &[expiry, &[kind], b"\x01k", &blob])).unwrap();
+        assert_eq!(after[&(0, b"k".to_vec())], (Some(5), a_list(expected)), "type {kind}");
+        assert_eq!(summary.keys, 1);
+    }
+    let error = decoded(&rdb("REDIS0010", &[b"\x12\x01k\x01\x03\x01a"])).unwrap_err();
+    assert_eq!(error.to_string(), "bad RDB at byte 13: a list with a node of the form 3");
+    let (summary, _) = decoded(&rdb("REDIS0010", &[b"\xfc\x05\0\0\0\0\0\0\0\x01\x01k\x00"])).unwrap();
+    assert_eq!(summary.keys, 0, "an empty list is passed over");
+}
+
+#[test]
+fn lists_come_back_as_they_went() {
+    let mut keyspace = empty_keyspace();
+    for (name, count) in [("one", 1), ("packed", 100), ("large", 5000)] {
+        let key = keyspace.key(name.as_bytes());
+        let mut list = keyspace.database_mut(DbIndex::new(1)).list_mut(key, ListLimits::default()).unwrap();
+        for number in 0..count {
+            list.grow(0, 1);
+            list.push_back(format!("{number} {}", "x".repeat(number % 100)).as_bytes());
+        }
+    }
+    let before = contents(&keyspace);
+    let mut bytes = Vec::new();
+    encode(keyspace.snapshot(), None, PSYNC2, &mut bytes).unwrap();
+    assert_eq!(decoded(&bytes).unwrap().1, before);
+}
+
 #[test]
 fn empty_hashes_of_old_servers_are_passed_over() {
     for part in [
@@ -346,11 +391,9 @@ fn a_position_counts_only_when_it_is_whole() {
 #[test]
 fn what_we_do_not_have_is_refused_by_name_and_place() {
     let module = b"\x07\x03doc\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03";
-    let cases: [(&str, &[u8], &str); 14] = [
-        ("REDIS0009", b"\x01\x01k\x00", "type 1, list"),
+    let cases: [(&str, &[u8], &str); 12] = [
         ("REDIS0009", b"\x02\x01k\x00", "type 2, set"),
         ("REDIS0009", b"\x05\x01k\x00", "type 5, sorted set"),
-        ("REDIS0010", b"\x12\x01k\x00", "type 18, list as quicklist"),
         ("REDIS0011", b"\x15\x01k\x00", "type 21, stream (third form)"),
         ("REDIS0009", module, "type 7, a value of the module type 'ReJSON-RL'"),
         ("REDIS0012", b"\x18\x01k\x00", "type 24, hash with field expiry"),

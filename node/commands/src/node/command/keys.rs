@@ -1,7 +1,9 @@
 //! Which arguments of a full command are keys: COMMAND GETKEYS and its kin.
 
+use rejoin_protocol::number::parse_i64;
+
 use super::describe::key_flags;
-use crate::{Call, Command, Failure, Request, dispatch};
+use crate::{Call, Command, Failure, Flags, Request, dispatch};
 
 /// The indexes of the keys among `count` arguments (the name included), in order.
 fn key_positions(command: &Command, count: usize) -> impl Iterator<Item = usize> + use<> {
@@ -10,6 +12,18 @@ fn key_positions(command: &Command, count: usize) -> impl Iterator<Item = usize>
     let last = if keys.last < 0 { count + keys.last } else { keys.last.min(count - 1) };
     let begin = if keys.first > 0 { keys.first } else { last + 1 };
     (begin..=last).step_by(usize::try_from(keys.step).unwrap_or(1).max(1)).map(|index| index as usize)
+}
+
+/// The keys of commands that state their number: the argument that does so, and keys behind it.
+const COUNTED: &[(&str, usize)] = &[("lmpop", 1), ("blmpop", 2)];
+
+/// The keys of a full command.
+fn keys_of<'a>(command: &Command, args: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
+    let Some((_, numkeys_at)) = COUNTED.iter().find(|(name, _)| *name == command.name) else {
+        return Some(key_positions(command, args.len()).map(|index| args[index]).collect());
+    };
+    let count = usize::try_from(parse_i64(args[*numkeys_at])?).ok().filter(|&count| count > 0)?;
+    Some(args.get(numkeys_at + 1..)?.get(..count)?.to_vec())
 }
 
 /// COMMAND GETKEYS full-command.
@@ -44,13 +58,14 @@ fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failur
     let args = &call.args[2..];
     let request = Request { args, raw: None, command: None, first_key_hash: None };
     let command = dispatch::find(request).map_err(|_| Failure::text("ERR Invalid command specified"))?;
-    if command.keys.first <= 0 {
+    if command.keys.first <= 0 && !command.flags.contains(Flags::MOVABLE_KEYS) {
         return Err(Failure::text("ERR The command has no key arguments"));
     }
     if !command.accepts(args.len()) {
         return Err(Failure::text("ERR Invalid number of arguments specified for command"));
     }
-    Ok((command, key_positions(command, args.len()).map(|index| args[index]).collect()))
+    let keys = keys_of(command, args).ok_or(Failure::text("ERR Invalid arguments specified for command"))?;
+    Ok((command, keys))
 }
 
 #[cfg(test)]
