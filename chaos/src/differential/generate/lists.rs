@@ -27,5 +27,12 @@ pub(super) const TABLE: Table = &[
     (10, "RPOPLPUSH lkey lkey"),
     (5, "LMPOP '1 lkey {LEFT|RIGHT} {COUNT popcount}?"),
     (5, "LMPOP '2 lkey lkey {LEFT|RIGHT} {COUNT popcount}?"),
+    // The shortest wait there is: servers look at their clocks ten times a second.
+    (1, "BLPOP lkey lkey '0.001"),
+    (1, "BRPOP lkey '0.001"),
+    (1, "BLMOVE lkey lkey {LEFT|RIGHT} {LEFT|RIGHT} '0.001"),
+    (1, "BRPOPLPUSH lkey lkey '0.001"),
+    (1, "BLMPOP '0.001 '2 lkey lkey {LEFT|RIGHT} {COUNT popcount}?"),
+    (1, "{BLPOP|BRPOP} lkey {'-1|'abc|'|'0.001}"),
     (2, "LMPOP count lkey lkey {LEFT|RIGHT|COUNT popcount}*"),
 ];

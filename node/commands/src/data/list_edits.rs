@@ -94,7 +94,7 @@ fn ltrim(call: &mut Call<'_>) -> Result<(), Failure> {
         } else {
             // Nothing to log; a watch breaks all the same.
             let db = call.db_index();
-            call.engine.watches.key_changed(db, key.bytes);
+            call.engine.key_changed(db, key.bytes);
         }
     }
     call.reply().ok();

@@ -19,6 +19,7 @@ mod hash_counters;
 mod hash_random;
 mod hashes;
 mod lcs;
+mod list_blocking;
 mod list_edits;
 mod list_moves;
 mod lists;
@@ -51,4 +52,5 @@ pub const GROUPS: &[&[Command]] = &[
     lists::COMMANDS,
     list_edits::COMMANDS,
     list_moves::COMMANDS,
+    list_blocking::COMMANDS,
 ];
