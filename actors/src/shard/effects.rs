@@ -80,6 +80,11 @@ impl Shard {
         self.stop_upstream();
         self.following += 1;
         self.engine.role = Role::Replica;
+        let unblocked = self.engine.unblock_all();
+        for &client in &unblocked {
+            self.close_client(client, true);
+        }
+        self.wake(&unblocked);
         self.events.report(NodeEvent::RoleChanged { is_replica: true });
         self.engine.status.upstream = Some(UpstreamStatus {
             host: host.clone(),

@@ -27,6 +27,7 @@ pub(crate) fn in_process(shard: &mut Shard, args: &[Vec<u8>]) -> (Vec<u8>, Vec<E
     let request = Request { args: &slices, raw: None, command: None, first_key_hash: None };
     shard.engine.execute(IN_PROCESS_SESSION, request);
     shard.publish_log();
+    shard.wake_woken();
     let session = shard.engine.sessions.get_mut(IN_PROCESS_SESSION);
     let reply = session.map(|session| std::mem::take(&mut session.out)).unwrap_or_default();
     (reply, std::mem::take(&mut shard.engine.effects))

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rejoin_commands::Role;
-use rejoin_protocol::DbIndex;
+use rejoin_protocol::{ClientId, DbIndex};
 
 use crate::shard::{Shard, SharedShard, connection::Close, process, unix_now};
 
@@ -93,9 +93,22 @@ impl Shard {
         }
     }
 
-    /// Clients in WAIT whose replicas have caught up, or whose time is up, get their answer and go on.
+    /// Clients whose wait is over get their answer and go on.
     pub(crate) fn answer_waiting(&mut self) {
-        for client in self.engine.answer_waiting() {
+        let answered = self.engine.answer_waiting();
+        self.wake(&answered);
+        self.wake_woken();
+    }
+
+    /// After something was executed that is logged by now: clients that it gave output, or lets go on.
+    pub(crate) fn wake_woken(&mut self) {
+        let woken = self.engine.take_woken();
+        self.wake(&woken);
+    }
+
+    /// Sends clients their output, and lets them go on.
+    pub(crate) fn wake(&mut self, clients: &[ClientId]) {
+        for &client in clients {
             if let Some(key) = self.connection_of(client) {
                 self.connections[key].wake();
                 self.queue_if_ready(key);

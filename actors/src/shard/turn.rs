@@ -56,6 +56,7 @@ impl Shard {
             self.engine.run_turn(&mut refs)
         };
         self.publish_log();
+        let woken = self.engine.take_woken();
         for (&key, input) in ready.iter().zip(inputs) {
             self.finish_connection(key, input);
         }
@@ -63,6 +64,7 @@ impl Shard {
         if self.ready.is_empty() {
             self.ready = ready;
         }
+        self.wake(&woken);
         report.ended_early
     }
 

@@ -126,6 +126,7 @@ fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> Str
             }
         });
         shard.ticker.wake_if_parked();
+        shard.wake_woken();
         follower.handle_applied(shard.log_handle.visible());
         if let Some(upstream) = &mut shard.engine.status.upstream {
             upstream.read_offset = shard.log.appended();

@@ -32,6 +32,14 @@ const LATER: &[Oracle] = &[Oracle::Redis8, Oracle::Valkey9];
 
 const EXCEPTIONS: &[Exception] = &[
     Exception {
+        oracles: &[Oracle::Redis7],
+        command: "OBJECT ENCODING",
+        replies: |expected, actual| {
+            expected.bytes() == Some(b"quicklist") && actual.bytes() == Some(b"listpack")
+        },
+        reason: "7.0 has no small encoding of lists; 7.2, later servers and we have",
+    },
+    Exception {
         oracles: ALL,
         command: "OBJECT HELP",
         replies: |expected, actual| expected.elements().is_some() && actual.elements().is_some(),
@@ -101,6 +109,24 @@ const EXCEPTIONS: &[Exception] = &[
 ];
 
 const LEFT_OUT: &[LeftOut] = &[
+    LeftOut {
+        oracles: &[Oracle::Redis7],
+        command: "LREM",
+        when: |args, _| args.get(2).is_some_and(|count| count == b"-9223372036854775808"),
+        reason: "7.0 takes the count that has no opposite; 7.2, later servers and we refuse it",
+    },
+    LeftOut {
+        oracles: &[Oracle::Redis7],
+        command: "LSET",
+        when: |args, _| args.get(2).is_some_and(|index| index.len() > 9),
+        reason: "7.0 takes the index as it is; 7.2 and later servers cut it to 32 bits, and so do we",
+    },
+    LeftOut {
+        oracles: &[Oracle::Redis7],
+        command: "LPOS",
+        when: |args, _| args.iter().skip(3).any(|arg| arg == b"-9223372036854775808"),
+        reason: "as for LREM, with the rank",
+    },
     LeftOut {
         oracles: &[Oracle::Valkey9],
         command: "ZRANGE",

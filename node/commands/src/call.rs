@@ -151,7 +151,7 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn changed_in(&mut self, db: DbIndex, key: &[u8]) {
         self.changes += 1;
-        self.engine.watches.key_changed(db, key);
+        self.engine.key_changed(db, key);
     }
 
     /// States a change that concerns no single key (FLUSHDB of an empty database, SWAPDB).

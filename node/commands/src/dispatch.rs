@@ -60,6 +60,7 @@ impl Engine {
         if self.log.bytes().len() != logged {
             session.last_write = self.log.offset();
         }
+        self.serve_blocked();
     }
 
     /// All checks, in the order in which Redis makes them.

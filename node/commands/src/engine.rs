@@ -6,6 +6,7 @@ use rejoin_protocol::{ClientId, DbIndex, Offset, UnixMillis};
 
 use crate::{
     Call, Command, Effect, Failure, Session, SessionKind, Settings,
+    blocking::Blocked,
     dispatch::reply_error,
     node::{
         pause::Pause,
@@ -63,8 +64,12 @@ pub struct Engine {
     pub now: UnixMillis,
     /// CLIENT PAUSE; lapses by itself.
     pub(crate) pause: Option<Pause>,
-    /// Clients in WAIT.
+    /// Clients that wait, for replicas or for keys, in the order in which they began to.
     pub(crate) waiting: Vec<ClientId>,
+    /// Who waits for which keys.
+    pub(crate) blocked: Blocked,
+    /// Clients for [`Engine::take_woken`].
+    pub(crate) woken: Vec<ClientId>,
     /// A client waits for replicas that should be asked how far they are.
     pub(crate) acks_wanted: bool,
     /// EXEC is running, or a request without a turn: nothing may wait.
@@ -94,6 +99,8 @@ impl Engine {
             now: UnixMillis::new(0),
             pause: None,
             waiting: Vec::new(),
+            blocked: Blocked::default(),
+            woken: Vec::new(),
             acks_wanted: false,
             must_not_wait: false,
             turn_ended: false,
@@ -122,7 +129,7 @@ impl Engine {
     pub fn session_closed(&mut self, id: ClientId) -> Option<Box<Session>> {
         let mut session = self.sessions.remove(id)?;
         self.end_transaction(&mut session);
-        self.waiting.retain(|&waiting| waiting != id);
+        self.forget_waiting(&mut session);
         Some(session)
     }
 
@@ -190,6 +197,6 @@ impl Engine {
         self.keyspace.database_mut(db).remove(hashed);
         self.log.push(db, &[b"DEL", key]);
         self.stats.expired_keys += 1;
-        self.watches.key_changed(db, key);
+        self.key_changed(db, key);
     }
 }

@@ -14,6 +14,7 @@
 //! * while the node follows a master, nothing is propagated but the master's own bytes.
 
 pub mod apply;
+pub mod blocking;
 pub mod call;
 pub mod command;
 pub mod data;

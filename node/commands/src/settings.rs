@@ -82,6 +82,8 @@ pub struct Settings {
     pub zset_listpack_entries_max: usize,
     /// `zset-max-listpack-value`.
     pub zset_listpack_value_max: usize,
+    /// `list-max-listpack-size`: elements where positive, -1 to -5 for 4 to 64 KiB.
+    pub list_listpack_size: i32,
     /// `timeout`, seconds; 0 is never.
     pub timeout_seconds: u64,
     /// `tcp-keepalive`, seconds; 0 is off.

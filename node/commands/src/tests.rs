@@ -1,6 +1,7 @@
 //! The whole path of a request, as a client sees it: bytes in, replies and log bytes out.
 
 mod applying;
+mod blocking;
 mod clients;
 mod configuring;
 mod connections;

@@ -271,6 +271,7 @@ impl Engine {
         session.last_active = self.now;
         session.out.clear();
         self.sessions.put_back(slot, session);
+        self.serve_blocked();
         input.finish_turn();
         if applied.outcome.is_ok()
             && let Some(error) = &input.error

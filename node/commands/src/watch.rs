@@ -7,7 +7,7 @@ use rejoin_protocol::{ClientId, DbIndex};
 
 /// A watched key for look-ups that do not copy it. Hashes as the owned pair does.
 #[derive(Hash)]
-struct Watched<'a>(DbIndex, &'a [u8]);
+pub(crate) struct Watched<'a>(pub(crate) DbIndex, pub(crate) &'a [u8]);
 
 impl Equivalent<(DbIndex, Box<[u8]>)> for Watched<'_> {
     fn equivalent(&self, other: &(DbIndex, Box<[u8]>)) -> bool {

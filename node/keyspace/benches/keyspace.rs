@@ -286,6 +286,7 @@ fn scan_value(entry: &rejoin_keyspace::Entry) -> usize {
     match entry.value() {
         Value::Int(value) => value as usize & 1,
         Value::Str(bytes, _) => usize::from(bytes[bytes.len() / 2]),
+        Value::List(view) => view.len(),
         Value::Hash(view) => view.iter().map(|(field, value)| field.len() + usize::from(value[0])).sum(),
         Value::Set(view) => view.iter().map(|member| member.len()).sum(),
         Value::SortedSet(view) => {

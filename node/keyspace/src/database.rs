@@ -15,7 +15,9 @@ use crate::reaper::Reaper;
 use crate::set_mut::SetMut;
 use crate::sorted_set_mut::SortedSetMut;
 use crate::tree::{Tree, WriteContext};
-use crate::{Entry, HashLimits, HashSeed, KeyHash, SetLimits, SortedSetLimits, StringForm};
+use crate::{
+    Entry, HashLimits, HashSeed, KeyHash, ListLimits, ListMut, SetLimits, SortedSetLimits, StringForm,
+};
 
 /// A scratch vector larger than this is not kept between edits.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
@@ -198,6 +200,19 @@ impl Database {
             self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| (entry.is_none().then(new), ()));
         let Self { context, expiries, reaper, .. } = self;
         Some(Guard::new(slot, context, expiries, reaper, key.hash))
+    }
+
+    /// The list at `key` for writing, created when the key is missing; `None` if the key holds another type.
+    /// When the guard is dropped, an empty list is removed and the bytes are accounted.
+    pub fn list_mut(&mut self, key: Key<'_>, limits: ListLimits) -> Option<ListMut<'_>> {
+        if self.get(key).is_some_and(|entry| !entry.is_list()) {
+            return None;
+        }
+        let (slot, ()) = self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| {
+            (entry.is_none().then(|| Entry::new_packed_list(key.bytes)), ())
+        });
+        let Self { context, expiries, reaper, .. } = self;
+        Some(ListMut::new(slot, context, expiries, reaper, key.hash, limits))
     }
 
     /// Removes a key; whether it was there. A large value goes to the reaper.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::tree::Tree;
-use crate::{HashView, SetView, SortedSetView};
+use crate::{HashView, ListView, SetView, SortedSetView};
 pub use raw::Entry;
 pub(crate) use raw::{INLINE_BYTES_MAX, Kind, NewValue};
 
@@ -36,6 +36,8 @@ pub enum Value<'a> {
     Set(SetView<'a>),
     /// A sorted set.
     SortedSet(SortedSetView<'a>),
+    /// A list.
+    List(ListView<'a>),
 }
 
 impl Entry {
@@ -51,6 +53,7 @@ impl Entry {
             Kind::HashPacked | Kind::HashTree => Value::Hash(HashView { entry: self }),
             Kind::SetInts | Kind::SetPacked | Kind::SetTree => Value::Set(SetView { entry: self }),
             Kind::SortedPacked | Kind::SortedTree => Value::SortedSet(SortedSetView { entry: self }),
+            Kind::ListPacked | Kind::ListTree => Value::List(ListView { entry: self }),
         }
     }
 
@@ -67,7 +70,11 @@ impl Entry {
 
     /// Whether dropping it takes so long that it is the reaper's to do.
     pub(crate) fn is_heavy(&self) -> bool {
-        self.large().is_some_and(Tree::is_heavy) && self.is_unique()
+        let is_heavy = match self.kind() {
+            Kind::ListTree => self.list().is_heavy(),
+            _ => self.large().is_some_and(Tree::is_heavy),
+        };
+        is_heavy && self.is_unique()
     }
 
     /// The tree of a large collection.
@@ -87,6 +94,7 @@ impl Entry {
             Value::Hash(hash) => hash.len(),
             Value::Set(set) => set.len(),
             Value::SortedSet(set) => set.len(),
+            Value::List(list) => list.len(),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Makes programs: seeded sequences of commands over a few keys, so that types collide and everything meets everything.
 //!
-//! The commands and their options stand as patterns in the tables of [`strings`], [`hashes`], [`sets`], [`sorted_sets`], [`keys`] and [`session`];
+//! The commands and their options stand as patterns in the tables of [`strings`], [`hashes`], [`sets`], [`sorted_sets`],
+//! [`lists`], [`keys`] and [`session`];
 //! [`pattern`] says how to read one, [`values`] what its placeholders draw from. This file decides which connection does
 //! what next, and spoils a share of the commands (an argument too few, one too many, a nonsensical one).
 
 mod hashes;
 mod keys;
+mod lists;
 mod pattern;
 mod session;
 mod sets;
@@ -79,11 +81,12 @@ impl Generator {
             0..=29 => self.begin_transaction(connection),
             30..=34 => self.silence(connection),
             35..=44 => self.steps.push(Step::PassDeadlines),
-            45..=244 => self.push_from(connection, strings::TABLE),
-            245..=414 => self.push_from(connection, hashes::TABLE),
-            415..=554 => self.push_from(connection, sets::TABLE),
-            555..=764 => self.push_from(connection, sorted_sets::TABLE),
-            765..=934 => self.push_from(connection, keys::TABLE),
+            45..=214 => self.push_from(connection, strings::TABLE),
+            215..=354 => self.push_from(connection, hashes::TABLE),
+            355..=474 => self.push_from(connection, sets::TABLE),
+            475..=654 => self.push_from(connection, sorted_sets::TABLE),
+            655..=784 => self.push_from(connection, lists::TABLE),
+            785..=934 => self.push_from(connection, keys::TABLE),
             _ => self.push_from(connection, session::TABLE),
         }
     }
@@ -96,9 +99,9 @@ impl Generator {
             self.push(connection, watch);
             if let Some(key) = watched.filter(|_| self.chance(50)) {
                 let other = (connection + 1) % CONNECTIONS;
-                let command = self.pick(&["SET", "DEL", "PERSIST", "TOUCH", "HDEL"]);
+                let command = self.pick(&["SET", "DEL", "PERSIST", "TOUCH", "HDEL", "RPUSH", "LPOP"]);
                 let mut args = vec![Arg::text(command), key];
-                if matches!(command, "SET" | "HDEL") {
+                if matches!(command, "SET" | "HDEL" | "RPUSH") {
                     args.push(Arg::text("x"));
                 }
                 self.push(other, args);
@@ -177,8 +180,15 @@ mod tests {
             in_multi: [false; CONNECTIONS],
             steps: Vec::new(),
         };
-        let tables =
-            [strings::TABLE, hashes::TABLE, sets::TABLE, sorted_sets::TABLE, keys::TABLE, session::TABLE];
+        let tables = [
+            strings::TABLE,
+            hashes::TABLE,
+            sets::TABLE,
+            sorted_sets::TABLE,
+            lists::TABLE,
+            keys::TABLE,
+            session::TABLE,
+        ];
         for (_, pattern) in tables.concat() {
             for _ in 0..50 {
                 let args = generator.expand(pattern);

@@ -14,6 +14,7 @@ const SET_KEYS: &[&[u8]] = &[b"t1", b"t2", b"t3", b"t4"];
 const SORTED_SET_KEYS: &[&[u8]] = &[b"z1", b"z2", b"z3", b"z4"];
 /// Sorted sets whose scores are all equal. No command renames or copies anything to them.
 const LEX_KEYS: &[&[u8]] = &[b"lex1", b"lex2"];
+const LIST_KEYS: &[&[u8]] = &[b"l1", b"l2", b"l3", b"l4"];
 const OTHER_KEYS: &[&[u8]] = &[b"", b"s1 ", LONG_KEY, b"none"];
 const LONG_KEY: &[u8] = &[b'L'; 300];
 
@@ -22,7 +23,7 @@ pub const DATABASES: &[u32] = &[0, 1, 2, 15];
 
 /// Every key that a program may create.
 pub fn all_keys() -> impl Iterator<Item = &'static [u8]> {
-    [STRING_KEYS, HASH_KEYS, SET_KEYS, SORTED_SET_KEYS, LEX_KEYS, OTHER_KEYS].concat().into_iter()
+    [STRING_KEYS, HASH_KEYS, SET_KEYS, SORTED_SET_KEYS, LEX_KEYS, LIST_KEYS, OTHER_KEYS].concat().into_iter()
 }
 
 const INTEGERS: &[&str] = &[
@@ -141,7 +142,7 @@ impl Generator {
     /// Appends what the placeholder stands for; usually one argument.
     pub(super) fn placeholder(&mut self, args: &mut Vec<Arg>, name: &str) {
         let arg = match name {
-            "key" => self.key(&[STRING_KEYS, HASH_KEYS, SET_KEYS, SORTED_SET_KEYS, OTHER_KEYS]),
+            "key" => self.key(&[STRING_KEYS, HASH_KEYS, SET_KEYS, SORTED_SET_KEYS, LIST_KEYS, OTHER_KEYS]),
             "tkey" => self.key(&[SET_KEYS, SET_KEYS, SET_KEYS, SET_KEYS, SET_KEYS, HASH_KEYS, OTHER_KEYS]),
             "zkey" => self.key(&[
                 SORTED_SET_KEYS,
@@ -181,6 +182,21 @@ impl Generator {
             "hkey" => {
                 self.key(&[HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, HASH_KEYS, STRING_KEYS, OTHER_KEYS])
             }
+            "lkey" => {
+                self.key(&[LIST_KEYS, LIST_KEYS, LIST_KEYS, LIST_KEYS, LIST_KEYS, STRING_KEYS, OTHER_KEYS])
+            }
+            "elements" => return self.repeat(args, 4, "element"),
+            "manyelements" => return self.many_elements(args),
+            // Few of them, so that a search finds some.
+            "element" => {
+                if self.chance(60) {
+                    Arg::text(self.pick(&["a", "b", "c", "1", "100"]))
+                } else {
+                    self.value()
+                }
+            }
+            "popcount" => self
+                .mostly(&["0", "1", "2", "3", "7", "200"], &["-1", "abc", "", "1.5", "9223372036854775808"]),
             "keys" => return self.repeat(args, 3, "key"),
             "skeys" => return self.repeat(args, 4, "skey"),
             "fields" => return self.repeat(args, 4, "field"),
@@ -318,6 +334,14 @@ impl Generator {
         for index in 0..count {
             args.push(Arg::text(format!("many:{index}")));
             args.push(Arg::text(format!("{}", index * 37)));
+        }
+    }
+
+    /// Enough elements to leave the small encoding of lists, at 8 KiB.
+    fn many_elements(&mut self, args: &mut Vec<Arg>) {
+        let (count, length) = self.pick(&[(100, 10), (110, 80), (60, 150), (500, 12), (3, 5000)]);
+        for index in 0..count {
+            args.push(Arg::text(format!("{index:0length$}")));
         }
     }
 

@@ -55,6 +55,7 @@ fn contents(client: &mut Client, key: &[u8]) -> Result<String> {
             members.join(", ")
         }
         "zset" => client.call(&[&b"ZRANGE"[..], key, b"0", b"-1", b"WITHSCORES"])?.to_string(),
+        "list" => client.call(&[&b"LRANGE"[..], key, b"0", b"-1"])?.to_string(),
         _ => client.call(&[&b"GET"[..], key])?.to_string(),
     };
     Ok(format!("{kind} ({expires}) {value}"))

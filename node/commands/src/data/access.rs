@@ -4,8 +4,8 @@
 //! and a borrow that may be returned cannot be given up for that. Most handlers can reply from inside the closure.
 
 use rejoin_keyspace::{
-    Entry, HashLimits, HashSeed, HashView, Key, SetLimits, SetView, SortedSetLimits, SortedSetView,
-    StringForm, Value,
+    Entry, HashLimits, HashSeed, HashView, Key, ListLimits, ListView, SetLimits, SetView, SortedSetLimits,
+    SortedSetView, StringForm, Value,
 };
 use rejoin_protocol::{DbIndex, UnixMillis, number::parse_i64};
 
@@ -95,6 +95,16 @@ pub(super) fn read_sorted_set<R>(
     body: impl FnOnce(Option<SortedSetView<'_>>, Reading<'_>) -> Result<R, Failure>,
 ) -> Result<R, Failure> {
     read(call, index, |entry, reading| body(as_sorted_set(entry)?, reading))
+}
+
+/// As [`read`], and it must be a list or missing.
+#[inline]
+pub(super) fn read_list<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<ListView<'_>>, Reading<'_>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    read(call, index, |entry, reading| body(as_list(entry)?, reading))
 }
 
 /// As [`read`], and it must be a string or missing.
@@ -204,6 +214,16 @@ pub(super) fn as_set(entry: Option<&Entry>) -> Result<Option<SetView<'_>>, Failu
     }
 }
 
+/// The entry as a list, if there is one.
+#[inline]
+pub(super) fn as_list(entry: Option<&Entry>) -> Result<Option<ListView<'_>>, Failure> {
+    match entry.map(Entry::value) {
+        None => Ok(None),
+        Some(Value::List(list)) => Ok(Some(list)),
+        Some(_) => Err(Failure::WrongType),
+    }
+}
+
 /// The entry as a sorted set, if there is one.
 #[inline]
 pub(super) fn as_sorted_set(entry: Option<&Entry>) -> Result<Option<SortedSetView<'_>>, Failure> {
@@ -212,6 +232,11 @@ pub(super) fn as_sorted_set(entry: Option<&Entry>) -> Result<Option<SortedSetVie
         Some(Value::SortedSet(set)) => Ok(Some(set)),
         Some(_) => Err(Failure::WrongType),
     }
+}
+
+/// Whether a value is a string, numbers included.
+pub(super) fn is_string(value: Value<'_>) -> bool {
+    matches!(value, Value::Int(_) | Value::Str(..))
 }
 
 /// Replies with a string's value.
@@ -285,4 +310,10 @@ pub(super) fn delete(call: &mut Call<'_>, key: Key<'_>) {
     if call.db_mut().remove(key) {
         call.changed(key);
     }
+}
+
+/// When lists stop being packed.
+#[inline]
+pub(super) fn list_limits(call: &Call<'_>) -> ListLimits {
+    ListLimits { fill: call.engine.settings.list_listpack_size }
 }

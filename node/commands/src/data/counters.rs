@@ -7,7 +7,7 @@ use rejoin_protocol::{
 };
 
 use super::{
-    access::{inspect, text_form},
+    access::{inspect, is_string, text_form},
     arguments::{float, integer},
 };
 use crate::{Call, Command, Failure, Flags, KeySpec};
@@ -92,7 +92,7 @@ fn number_at<N>(
 ) -> Result<Option<(N, Option<UnixMillis>)>, Failure> {
     inspect(call, key, |entry, _| {
         let value = entry.map(rejoin_keyspace::Entry::value);
-        if !matches!(value, None | Some(Value::Int(_) | Value::Str(..))) {
+        if value.is_some_and(|value| !is_string(value)) {
             return Err(Failure::WrongType);
         }
         Ok(parse(value).map(|number| (number, entry.and_then(rejoin_keyspace::Entry::expiry))))

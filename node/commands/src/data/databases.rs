@@ -105,8 +105,9 @@ fn swapdb(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// Exchanges two databases; a watch breaks if its key was there before or is there now.
 fn swap(engine: &mut Engine, first: DbIndex, second: DbIndex) {
-    let Engine { keyspace, watches, .. } = engine;
+    let Engine { keyspace, watches, blocked, .. } = engine;
     for db in [first, second] {
+        blocked.database_changed(db);
         watches.database_changed(db, |key| {
             let key = keyspace.key(key);
             [first, second].into_iter().any(|db| keyspace.database(db).get(key).is_some())

@@ -9,6 +9,7 @@
 //! A hash's field and value are mixed into an accumulator of their own, which is added to the key's; so are a sorted set's
 //! member and score. A set's members are added. Scores are texts here, as Redis 7.2 and later write them: an older server
 //! has another digest for the same scores where 17 digits are not the shortest text.
+//! A list's elements are mixed in their order.
 
 use rejoin_keyspace::{Entry, Keyspace, Value};
 use rejoin_protocol::{DbIndex, number::format_shortest};
@@ -20,6 +21,8 @@ const TYPE_STRING: u32 = 0;
 const TYPE_SET: u32 = 2;
 /// Redis' number of the type sorted set.
 const TYPE_SORTED_SET: u32 = 3;
+/// Redis' number of the type list.
+const TYPE_LIST: u32 = 1;
 /// Redis' number of the type hash.
 const TYPE_HASH: u32 = 4;
 
@@ -77,6 +80,10 @@ impl Accumulator {
             Value::Str(bytes, _) => {
                 self.mix(&TYPE_STRING.to_be_bytes());
                 self.mix(bytes);
+            }
+            Value::List(list) => {
+                self.mix(&TYPE_LIST.to_be_bytes());
+                list.iter().for_each(|element| self.mix(element));
             }
             Value::Hash(hash) => {
                 self.mix(&TYPE_HASH.to_be_bytes());

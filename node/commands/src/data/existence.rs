@@ -60,6 +60,7 @@ pub(super) fn type_name(entry: &Entry) -> &'static str {
         Value::Hash(_) => "hash",
         Value::Set(_) => "set",
         Value::SortedSet(_) => "zset",
+        Value::List(_) => "list",
     }
 }
 

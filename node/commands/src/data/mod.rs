@@ -1,4 +1,4 @@
-//! Commands on data: strings, keys of any type, hashes, sets, sorted sets.
+//! Commands on data: strings, keys of any type, hashes, sets, sorted sets, lists.
 //!
 //! A handler parses its arguments, looks a key up at most as often as it must ([`access`] joins the checks of expiry
 //! and type with the lookup), replies, and states what it changed. What it logs is said at the handler wherever that
@@ -19,6 +19,10 @@ mod hash_counters;
 mod hash_random;
 mod hashes;
 mod lcs;
+mod list_blocking;
+mod list_edits;
+mod list_moves;
+mod lists;
 mod moving;
 mod object;
 mod random;
@@ -60,4 +64,8 @@ pub const GROUPS: &[&[Command]] = &[
     sorted_sets::pop::COMMANDS,
     sorted_sets::algebra::COMMANDS,
     sorted_sets::random::COMMANDS,
+    lists::COMMANDS,
+    list_edits::COMMANDS,
+    list_moves::COMMANDS,
+    list_blocking::COMMANDS,
 ];

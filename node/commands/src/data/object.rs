@@ -102,6 +102,8 @@ pub(crate) fn encoding_name(entry: &Entry) -> &'static str {
         },
         Value::SortedSet(set) if set.is_packed() => "listpack",
         Value::SortedSet(_) => "skiplist",
+        Value::List(list) if list.is_packed() => "listpack",
+        Value::List(_) => "quicklist",
     }
 }
 

@@ -5,6 +5,7 @@
 mod expiries;
 mod hash_commands;
 mod key_commands;
+mod list_commands;
 mod node;
 mod replicas;
 mod set_commands;

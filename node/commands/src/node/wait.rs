@@ -2,7 +2,7 @@
 
 use rejoin_protocol::{ClientId, Offset, UnixMillis, number::parse_i64};
 
-use crate::{Call, Command, Engine, Failure, Flags, Role, SessionKind, session::Waiting};
+use crate::{Call, Command, Engine, Failure, Flags, Role, SessionKind, blocking::Unblock, session::Waiting};
 
 /// The rows of this file.
 pub(crate) const COMMANDS: &[Command] = &[Command::new(
@@ -38,7 +38,7 @@ fn wait(call: &mut Call<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let until = (millis > 0).then(|| UnixMillis::new(call.now().get().saturating_add(millis)));
-    call.session.waiting = Some(Waiting { replicas: wanted, offset, until });
+    call.session.waiting = Some(Waiting::Replicas { replicas: wanted, offset, until });
     call.engine.waiting.push(call.session.id);
     // Replicas acknowledge once a second of themselves; this makes it a round trip.
     call.engine.acks_wanted = true;
@@ -46,39 +46,31 @@ fn wait(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 impl Engine {
-    /// Answers the clients in WAIT whose replicas have caught up, or whose time is up; to be called whenever
-    /// [`Engine::status`] has new acknowledgements, and at [`Engine::next_wait_deadline`]. Returns who was answered: they
-    /// have output, and perhaps requests that were held back.
+    /// Answers the clients that wait and whose time is up, and those in WAIT whose replicas have caught up; to be called
+    /// whenever [`Engine::status`] has new acknowledgements, and at [`Engine::next_wait_deadline`]. Returns who was
+    /// answered: they have output, and perhaps requests that were held back.
     pub fn answer_waiting(&mut self) -> Vec<ClientId> {
         let mut answered = Vec::new();
-        for id in std::mem::take(&mut self.waiting) {
-            let Some(waiting) = self.sessions.get(id).and_then(|session| session.waiting) else { continue };
-            let held = self.replicas_holding(waiting.offset);
-            let is_late = waiting.until.is_some_and(|until| until <= self.now);
-            // A master that became a replica will not see these acknowledgements.
-            if held < waiting.replicas && !is_late && self.role == Role::Master {
-                self.waiting.push(id);
+        for id in self.waiting.clone() {
+            let Some(waiting) = self.sessions.get(id).and_then(|session| session.waiting.as_ref()) else {
                 continue;
-            }
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.waiting = None;
-                if self.role == Role::Master {
-                    session.reply().integer(held as i64);
-                } else {
-                    session.reply().error(
-                        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
-                    );
-                }
+            };
+            let is_over = waiting.until().is_some_and(|until| until <= self.now)
+                || match waiting {
+                    Waiting::Replicas { replicas, offset, .. } => self.replicas_holding(*offset) >= *replicas,
+                    Waiting::Keys(_) => false,
+                };
+            if is_over && self.unblock(id, Unblock::Timeout) {
                 answered.push(id);
             }
         }
         answered
     }
 
-    /// When the next WAIT is over at the latest.
+    /// When the next wait is over at the latest.
     #[must_use]
     pub fn next_wait_deadline(&self) -> Option<UnixMillis> {
-        self.waiting.iter().filter_map(|&id| self.sessions.get(id)?.waiting?.until).min()
+        self.waiting.iter().filter_map(|&id| self.sessions.get(id)?.waiting.as_ref()?.until()).min()
     }
 
     /// At the end of a turn: asks the replicas for acknowledgements, once for all who wait.
@@ -91,7 +83,7 @@ impl Engine {
         }
     }
 
-    fn replicas_holding(&self, offset: Offset) -> usize {
+    pub(crate) fn replicas_holding(&self, offset: Offset) -> usize {
         self.status
             .replicas
             .iter()

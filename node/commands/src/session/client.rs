@@ -7,7 +7,9 @@ mod pause;
 
 use rejoin_protocol::{ClientId, number::parse_i64};
 
-use crate::{Call, Command, Failure, Flags, Session, node::reply_help, session::ReplyMode};
+use crate::{
+    Call, Command, Failure, Flags, Session, blocking::Unblock, node::reply_help, session::ReplyMode,
+};
 pub(crate) use list::memory;
 
 const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -39,6 +41,7 @@ const SUBCOMMANDS: &[Command] = &[
     row("reply", 3, OWN, "3.2.0", "Chooses which replies the connection gets.", reply_mode),
     row("setinfo", 4, OWN, "7.2.0", "Names the client's library.", setinfo),
     row("setname", 3, OWN, "2.6.9", "Names the connection.", setname),
+    row("unblock", -3, ADMIN, "5.0.0", "Ends the wait of another connection.", unblock),
     row("unpause", 2, ADMIN, "6.2.0", "Ends a pause.", pause::unpause),
 ];
 
@@ -84,10 +87,38 @@ fn help(call: &mut Call<'_>) -> Result<(), Failure> {
             "Tell the name or version of the client library.",
             "SETNAME <name>",
             "Name this connection.",
+            "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+            "End the wait of a connection, as if its time were up or with an error.",
             "UNPAUSE",
             "End the current pause.",
         ],
     );
+    Ok(())
+}
+
+/// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
+fn unblock(call: &mut Call<'_>) -> Result<(), Failure> {
+    let how = match &call.args[3..] {
+        [] => Unblock::Timeout,
+        [how] if how.eq_ignore_ascii_case(b"timeout") => Unblock::Timeout,
+        [how] if how.eq_ignore_ascii_case(b"error") => Unblock::Asked,
+        [_] => return Err(Failure::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+        _ => {
+            return Err(Failure::text(
+                "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.",
+            ));
+        }
+    };
+    let id = parse_i64(call.args[2]).ok_or(Failure::NotAnInteger)?;
+    let client = u64::try_from(id).ok().map(ClientId::new);
+    let was_waiting = client.is_some_and(|client| {
+        let was_waiting = call.engine.unblock(client, how);
+        if was_waiting {
+            call.engine.wake_client(client);
+        }
+        was_waiting
+    });
+    call.reply().integer(i64::from(was_waiting));
     Ok(())
 }
 

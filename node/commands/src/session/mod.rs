@@ -14,7 +14,7 @@ use rejoin_protocol::{
 pub use sessions::Sessions;
 pub(crate) use sessions::Slot;
 
-use crate::Command;
+use crate::{Command, blocking::KeyWait};
 
 /// The rows of this group.
 pub(crate) const GROUPS: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, transactions::COMMANDS];
@@ -84,15 +84,30 @@ pub struct ReplicaHello {
     pub version: Option<String>,
 }
 
-/// What a client in WAIT waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// So many replicas...
-    pub replicas: usize,
-    /// ... that hold this.
-    pub offset: Offset,
-    /// When it is answered with as many as there are; `None` waits for ever.
-    pub until: Option<UnixMillis>,
+/// What a client waits for.
+#[derive(Debug)]
+pub enum Waiting {
+    /// WAIT.
+    Replicas {
+        /// So many replicas...
+        replicas: usize,
+        /// ... that hold this.
+        offset: Offset,
+        /// When it is answered with as many as there are; `None` waits for ever.
+        until: Option<UnixMillis>,
+    },
+    /// Something to take from a key.
+    Keys(Box<KeyWait>),
+}
+
+impl Waiting {
+    /// When it is over at the latest.
+    pub(crate) fn until(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Replicas { until, .. } => *until,
+            Self::Keys(wait) => wait.until,
+        }
+    }
 }
 
 /// One client.
@@ -147,8 +162,10 @@ pub struct Session {
     pub attaching: bool,
     /// The stream's offset behind its last write: what WAIT waits for.
     pub last_write: Offset,
-    /// It waits for replicas (WAIT): no request is executed until that is answered.
+    /// It waits: no request is executed until that is answered.
     pub waiting: Option<Waiting>,
+    /// It stands in the list that [`crate::Engine::take_woken`] gives.
+    pub(crate) is_woken: bool,
 }
 
 impl Session {

@@ -1,7 +1,7 @@
 //! Settings of Redis that have no meaning here (yet): they are accepted, checked and shown, so that a stock
 //! redis.conf, a Helm chart or an exporter finds every name it knows. Their defaults are those of Redis 7.0.
 
-use super::row::{I32_MAX, I32_MIN, Kind, Row, choice, integer, memory, row, text, yes_no};
+use super::row::{I32_MAX, Kind, Row, choice, integer, memory, row, text, yes_no};
 
 const I64_MAX: u64 = i64::MAX as u64;
 
@@ -78,7 +78,6 @@ pub(super) const ROWS: &[Row] = &[
     integer("lfu-decay-time", "1", 0, I32_MAX),
     integer("lfu-log-factor", "10", 0, I32_MAX),
     integer("list-compress-depth", "0", 0, I32_MAX),
-    integer("list-max-listpack-size", "-2", I32_MIN, I32_MAX).or("list-max-ziplist-size"),
     memory("maxmemory", "0", 0, u64::MAX),
     row("maxmemory-clients", "0", Kind::MemoryOrPercent),
     integer("maxmemory-eviction-tenacity", "10", 0, 100),

@@ -2,7 +2,7 @@
 
 use super::{
     Settings,
-    row::{Field, I32_MAX, Kind, Row, choice, integer, memory, row, text, yes_no},
+    row::{Field, I32_MAX, I32_MIN, Kind, Row, choice, integer, memory, row, text, yes_no},
     value,
 };
 
@@ -121,6 +121,9 @@ pub(super) const ROWS: &[Row] = &[
     memory("zset-max-listpack-value", "64", 0, LIMIT_MAX)
         .or("zset-max-ziplist-value")
         .typed(number!(zset_listpack_value_max)),
+    integer("list-max-listpack-size", "-2", I32_MIN, I32_MAX)
+        .or("list-max-ziplist-size")
+        .typed(number!(list_listpack_size)),
     integer("timeout", "0", 0, I32_MAX).typed(number!(timeout_seconds)),
     integer("tcp-keepalive", "300", 0, I32_MAX).typed(number!(tcp_keepalive_seconds)),
     integer("tcp-backlog", "511", 0, I32_MAX).start_only().typed(number!(tcp_backlog)),
@@ -173,6 +176,7 @@ impl Default for Settings {
             set_listpack_value_max: 64,
             zset_listpack_entries_max: 128,
             zset_listpack_value_max: 64,
+            list_listpack_size: -2,
             timeout_seconds: 0,
             tcp_keepalive_seconds: 300,
             tcp_backlog: 511,

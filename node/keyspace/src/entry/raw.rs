@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use rejoin_protocol::UnixMillis;
 
+use crate::list::ListTree;
 use crate::size_class::size_class;
 use crate::sorted::Sorted;
 use crate::tree::Tree;
@@ -75,7 +76,11 @@ pub(crate) enum Kind {
     SortedPacked,
     /// A sorted set as a tree of scores with their order.
     SortedTree,
-    // Lists and streams go on from here.
+    /// A list as a packed run.
+    ListPacked,
+    /// A list as a tree of chunks.
+    ListTree,
+    // Streams go on from here.
 }
 
 /// How a kind stores its value.
@@ -85,22 +90,27 @@ enum Storage {
     Long,
     Tree,
     Sorted,
+    List,
 }
 
 impl Kind {
     const fn storage(self) -> Storage {
         match self {
             Self::Int | Self::Embstr | Self::Raw | Self::HashPacked | Self::Field => Storage::Inline,
-            Self::SetInts | Self::SetPacked | Self::SortedPacked => Storage::Inline,
+            Self::SetInts | Self::SetPacked | Self::SortedPacked | Self::ListPacked => Storage::Inline,
             Self::RawLong | Self::FieldLong => Storage::Long,
             Self::HashTree | Self::SetTree => Storage::Tree,
             Self::SortedTree => Storage::Sorted,
+            Self::ListTree => Storage::List,
         }
     }
 
     /// Whether it stays inline at any length up to 64 KiB, because its holder watches over that.
     const fn is_run(self) -> bool {
-        matches!(self, Self::HashPacked | Self::SetInts | Self::SetPacked | Self::SortedPacked)
+        matches!(
+            self,
+            Self::HashPacked | Self::SetInts | Self::SetPacked | Self::SortedPacked | Self::ListPacked
+        )
     }
 
     /// The kind of the same value out of line.
@@ -124,6 +134,8 @@ pub(crate) enum NewValue<'a> {
     Tree(Kind, Box<Tree>),
     /// A large sorted set, taken as it is.
     Sorted(Box<Sorted>),
+    /// A large list, taken as it is.
+    List(Box<ListTree>),
 }
 
 #[repr(C)]
@@ -181,6 +193,9 @@ impl Entry {
             NewValue::Tree(kind, tree) => Self::with_pointer(kind, key, expiry, Box::into_raw(tree).cast()),
             NewValue::Sorted(sorted) => {
                 Self::with_pointer(Kind::SortedTree, key, expiry, Box::into_raw(sorted).cast())
+            }
+            NewValue::List(list) => {
+                Self::with_pointer(Kind::ListTree, key, expiry, Box::into_raw(list).cast())
             }
         }
     }
@@ -245,6 +260,7 @@ impl Entry {
             }
             Storage::Tree => Self::new(key, expiry, NewValue::Tree(kind, Box::new(self.tree().clone()))),
             Storage::Sorted => Self::new(key, expiry, NewValue::Sorted(Box::new(self.sorted().clone()))),
+            Storage::List => Self::new(key, expiry, NewValue::List(Box::new(self.list().clone()))),
         };
         copy.set_access(self.access());
         copy
@@ -290,7 +306,8 @@ impl Entry {
 
     /// Long bytes over long bytes: the vector is used again if it is ours and neither too small nor far too large.
     fn overwrite_long(&mut self, kind: Kind, bytes: &[u8], expiry: Option<UnixMillis>) -> bool {
-        if bytes.len() <= INLINE_BYTES_MAX || self.kind() != kind.long() || !self.is_unique() {
+        if bytes.len() <= INLINE_BYTES_MAX || kind.is_run() || self.kind() != kind.long() || !self.is_unique()
+        {
             return false;
         }
         if !self.set_expiry_in_place(expiry) {
@@ -386,6 +403,13 @@ impl Entry {
         unsafe { &mut *self.pointer().cast::<Sorted>() }
     }
 
+    /// The large list for writing. The entry must be unique.
+    pub(crate) fn list_mut(&mut self) -> &mut ListTree {
+        assert!(self.is_unique() && self.kind().storage() == Storage::List, "only the owner writes");
+        // SAFETY: unique, and the pointer came from `Box::into_raw`.
+        unsafe { &mut *self.pointer().cast::<ListTree>() }
+    }
+
     /// Whether nobody else holds this entry: only then may it change.
     #[inline]
     pub(crate) fn is_unique(&self) -> bool {
@@ -425,6 +449,13 @@ impl Entry {
         assert!(self.kind().storage() == Storage::Sorted, "a large sorted set");
         // SAFETY: the pointer came from `Box::into_raw` and this entry owns it.
         unsafe { &*self.pointer().cast::<Sorted>() }
+    }
+
+    /// A large list.
+    pub(crate) fn list(&self) -> &ListTree {
+        assert!(self.kind().storage() == Storage::List, "a large list");
+        // SAFETY: the pointer came from `Box::into_raw` and this entry owns it.
+        unsafe { &*self.pointer().cast::<ListTree>() }
     }
 
     /// The key's bytes.
@@ -492,6 +523,7 @@ impl Entry {
             Storage::Long => size_class(size_of::<Vec<u8>>() + 16) + size_class(self.long().capacity()),
             Storage::Tree => size_class(size_of::<Tree>()) + self.tree().bytes_used(),
             Storage::Sorted => size_class(size_of::<Sorted>()) + self.sorted().bytes_used(),
+            Storage::List => size_class(size_of::<ListTree>()) + self.list().bytes_used(),
         };
         self.size() + beyond
     }
@@ -557,6 +589,7 @@ impl Entry {
                 Storage::Long => drop(Arc::from_raw(self.pointer().cast::<Vec<u8>>())),
                 Storage::Tree => drop(Box::from_raw(self.pointer().cast::<Tree>())),
                 Storage::Sorted => drop(Box::from_raw(self.pointer().cast::<Sorted>())),
+                Storage::List => drop(Box::from_raw(self.pointer().cast::<ListTree>())),
             }
             dealloc(self.base(), layout);
         }

@@ -41,6 +41,7 @@ fn held(entry: &Entry) -> (Held, Option<i64>) {
             assert!(in_order.is_sorted() && in_order.len() == view.len());
             Held::SortedSet(in_order.into_iter().map(|(score, member)| (member, score)).collect())
         }
+        Value::List(_) => unreachable!("lists have a model of their own"),
     };
     (value, entry.expiry().map(UnixMillis::get))
 }

@@ -8,7 +8,7 @@ mod sets;
 use std::borrow::Cow;
 use std::io::Read;
 
-use rejoin_keyspace::{HashLimits, Keyspace, StringForm};
+use rejoin_keyspace::{HashLimits, Keyspace, ListLimits, StringForm};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
 use super::encodings::listpack::Listpack;
@@ -20,6 +20,8 @@ use super::format::{
 };
 use super::source::{Source, Text, damaged};
 use super::{RdbError, RdbSummary, StreamPosition};
+
+mod lists;
 
 /// Bytes of the longest string whose OBJECT ENCODING is `embstr`.
 const EMBSTR_BYTES_MAX: usize = 44;
@@ -151,6 +153,12 @@ impl Decoder<'_> {
             value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
                 self.read_sorted_set(code)?
             }
+            value_type::LIST
+            | value_type::LIST_ZIPLIST
+            | value_type::LIST_QUICKLIST
+            | value_type::LIST_QUICKLIST_2 => {
+                self.read_list(code)?;
+            }
             other => return Err(self.refuse_type(at, other)),
         }
         Ok(true)
@@ -262,6 +270,33 @@ impl Decoder<'_> {
         drop(hash);
         // Old Redis' let empty hashes slip into files; newer ones pass over them, as the guard just did.
         if fields > 0 {
+            if expiry.is_some() {
+                database.set_expiry(key, expiry);
+            }
+            self.summary.keys += 1;
+        }
+        Ok(())
+    }
+
+    fn read_list(&mut self, code: u8) -> Result<(), RdbError> {
+        let at = self.source.position();
+        self.read_name()?;
+        let key = self.keyspace.key(&self.name);
+        let database = self.keyspace.database_mut(self.selected);
+        if database.get(key).is_some() {
+            return Err(self.duplicate_key(at));
+        }
+        let expiry = self.expiry.take();
+        let Some(mut list) = database.list_mut(key, ListLimits::default()) else {
+            return Err(self.duplicate_key(at));
+        };
+        lists::read(&mut self.source, code, &mut |element| {
+            list.grow(element.len(), 1);
+            list.push_back(element);
+        })?;
+        let is_empty = list.view().is_empty();
+        drop(list);
+        if !is_empty {
             if expiry.is_some() {
                 database.set_expiry(key, expiry);
             }

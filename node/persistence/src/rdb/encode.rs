@@ -90,6 +90,13 @@ fn write_entry(sink: &mut Sink<'_>, entry: &Entry, target: RdbTarget) -> Result<
             sink.string(entry.key())?;
             sink.string(bytes)
         }
+        Value::List(list) => {
+            sink.bytes(&[value_type::LIST]);
+            sink.string(entry.key())?;
+            assert!(!list.is_empty(), "a list in a database has elements");
+            sink.length(list.len() as u64)?;
+            list.iter().try_for_each(|element| sink.string(element))
+        }
         Value::Hash(hash) => {
             sink.bytes(&[value_type::HASH]);
             sink.string(entry.key())?;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_keyspace::{
-    HashLimits, HashSeed, Keyspace, KeyspaceOptions, SetForm, SetLimits, SortedSetLimits, StringForm, Value,
+    HashLimits, HashSeed, Keyspace, KeyspaceOptions, ListLimits, SetForm, SetLimits, SortedSetLimits,
+    StringForm, Value,
 };
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
@@ -26,6 +27,7 @@ enum Held {
     Set(BTreeSet<Vec<u8>>, SetForm),
     /// Members with the bits of their scores, in order.
     SortedSet(Vec<(Vec<u8>, u64)>),
+    List(Vec<Vec<u8>>),
 }
 
 type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
@@ -37,6 +39,7 @@ fn contents(keyspace: &Keyspace) -> Contents {
             let held = match entry.value() {
                 Value::Int(value) => Held::Int(value),
                 Value::Str(bytes, form) => Held::Str(bytes.to_vec(), form),
+                Value::List(list) => Held::List(list.iter().map(<[u8]>::to_vec).collect()),
                 Value::Hash(hash) => Held::Hash(hash.iter().map(|(f, v)| (f.to_vec(), v.to_vec())).collect()),
                 Value::Set(set) => Held::Set(set.iter().map(|member| member.to_vec()).collect(), set.form()),
                 Value::SortedSet(set) => {
@@ -303,6 +306,49 @@ fn packed_hashes_are_read() {
     }
 }
 
+fn a_list(elements: &[&str]) -> Held {
+    Held::List(elements.iter().map(|element| element.as_bytes().to_vec()).collect())
+}
+
+#[test]
+fn lists_of_every_form_are_read() {
+    let ziplist = text(&ziplist_of(&[b"\x01a", b"\xf2", b"\xfe\x80"]));
+    let listpack = text(b"\x0f\0\0\0\x03\0\x81a\x02\x01\x01\xdf\x80\x02\xff");
+    let plain = [&b"\x03\x01a\xc0\x01"[..], b"\xc0\x80"].concat();
+    for (kind, blob, expected) in [
+        (1, plain, ["a", "1", "-128"].as_slice()),
+        (10, ziplist.clone(), &["a", "1", "-128"]),
+        (14, [b"\x02", &ziplist[..], &ziplist].concat(), &["a", "1", "-128", "a", "1", "-128"]),
+        (18, [b"\x02\x02", &listpack[..], b"\x01\x03xyz"].concat(), &["a", "1", "-128", "xyz"]),
+    ] {
+        let expiry = b"\xfc\x05\0\0\0\0\0\0\0";
+        let (summary, after) = decoded(&rdb("REDIS0010", &[expiry, &[kind], b"\x01k", &blob])).unwrap();
+        assert_eq!(after[&(0, b"k".to_vec())], (Some(5), a_list(expected)), "type {kind}");
+        assert_eq!(summary.keys, 1);
+    }
+    let error = decoded(&rdb("REDIS0010", &[b"\x12\x01k\x01\x03\x01a"])).unwrap_err();
+    assert_eq!(error.to_string(), "bad RDB at byte 13: a list with a node of the form 3");
+    let (summary, _) = decoded(&rdb("REDIS0010", &[b"\xfc\x05\0\0\0\0\0\0\0\x01\x01k\x00"])).unwrap();
+    assert_eq!(summary.keys, 0, "an empty list is passed over");
+}
+
+#[test]
+fn lists_come_back_as_they_went() {
+    let mut keyspace = empty_keyspace();
+    for (name, count) in [("one", 1), ("packed", 100), ("large", 5000)] {
+        let key = keyspace.key(name.as_bytes());
+        let mut list = keyspace.database_mut(DbIndex::new(1)).list_mut(key, ListLimits::default()).unwrap();
+        for number in 0..count {
+            list.grow(0, 1);
+            list.push_back(format!("{number} {}", "x".repeat(number % 100)).as_bytes());
+        }
+    }
+    let before = contents(&keyspace);
+    let mut bytes = Vec::new();
+    encode(keyspace.snapshot(), None, PSYNC2, &mut bytes).unwrap();
+    assert_eq!(decoded(&bytes).unwrap().1, before);
+}
+
 #[test]
 fn packed_sets_are_read() {
     let set = |members: &[&str], form| {
@@ -428,9 +474,7 @@ fn a_position_counts_only_when_it_is_whole() {
 #[test]
 fn what_we_do_not_have_is_refused_by_name_and_place() {
     let module = b"\x07\x03doc\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03";
-    let cases: [(&str, &[u8], &str); 12] = [
-        ("REDIS0009", b"\x01\x01k\x00", "type 1, list"),
-        ("REDIS0010", b"\x12\x01k\x00", "type 18, list as quicklist"),
+    let cases: [(&str, &[u8], &str); 10] = [
         ("REDIS0011", b"\x15\x01k\x00", "type 21, stream (third form)"),
         ("REDIS0009", module, "type 7, a value of the module type 'ReJSON-RL'"),
         ("REDIS0012", b"\x18\x01k\x00", "type 24, hash with field expiry"),

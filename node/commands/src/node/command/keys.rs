@@ -64,7 +64,9 @@ fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failur
 
 /// The keys whose number is itself an argument: it stands behind the destination, if there is one.
 fn numbered_keys<'b, 'a>(command: &Command, args: &'b [&'a [u8]]) -> Option<&'b [&'a [u8]]> {
-    let at = usize::try_from(command.keys.last).ok()? + 1;
+    // BLMPOP has its timeout before the number.
+    let before = if command.name == "blmpop" { 1 } else { command.keys.last };
+    let at = usize::try_from(before).ok()? + 1;
     let count = usize::try_from(parse_i64(args.get(at)?)?).ok().filter(|&count| count > 0)?;
     args.get(at + 1..at.checked_add(1 + count)?)
 }

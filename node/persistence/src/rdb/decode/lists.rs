@@ -1,0 +1,64 @@
+//! The forms in which lists stand in an RDB: elements one by one, one ziplist, ziplists or listpacks behind each other.
+
+use super::{Element, Flaw, Listpack, RdbError, Source, Ziplist, damaged, value_type};
+
+/// A node of a quicklist that is one element as it is.
+const NODE_PLAIN: u64 = 1;
+/// A node of a quicklist that is a listpack.
+const NODE_PACKED: u64 = 2;
+
+/// Reads a list of the form `code` and gives its elements to `push`.
+pub(super) fn read(source: &mut Source<'_>, code: u8, push: &mut dyn FnMut(&[u8])) -> Result<(), RdbError> {
+    if code == value_type::LIST_ZIPLIST {
+        return read_ziplist(source, push);
+    }
+    let count = source.length()?;
+    for _ in 0..count {
+        match code {
+            value_type::LIST => push(&source.string()?.into_bytes()),
+            value_type::LIST_QUICKLIST => read_ziplist(source, push)?,
+            _ => read_node(source, push)?,
+        }
+    }
+    Ok(())
+}
+
+/// A node of a quicklist of the second form, which says what it is.
+fn read_node(source: &mut Source<'_>, push: &mut dyn FnMut(&[u8])) -> Result<(), RdbError> {
+    let at = source.position();
+    match source.length()? {
+        NODE_PLAIN => {
+            push(&source.string()?.into_bytes());
+            Ok(())
+        }
+        NODE_PACKED => {
+            let blob = source.string()?.into_bytes();
+            let elements = Listpack::new(&blob).map_err(|flaw| flawed(at, "a list as listpack", flaw))?;
+            push_all(at, "a list as listpack", elements, push)
+        }
+        other => Err(damaged(at, format!("a list with a node of the form {other}"))),
+    }
+}
+
+fn read_ziplist(source: &mut Source<'_>, push: &mut dyn FnMut(&[u8])) -> Result<(), RdbError> {
+    let at = source.position();
+    let blob = source.string()?.into_bytes();
+    let elements = Ziplist::new(&blob).map_err(|flaw| flawed(at, "a list as ziplist", flaw))?;
+    push_all(at, "a list as ziplist", elements, push)
+}
+
+fn push_all<'a>(
+    at: u64,
+    kind: &'static str,
+    elements: impl Iterator<Item = Result<Element<'a>, Flaw>>,
+    push: &mut dyn FnMut(&[u8]),
+) -> Result<(), RdbError> {
+    for element in elements {
+        push(&element.map_err(|flaw| flawed(at, kind, flaw))?.into_bytes());
+    }
+    Ok(())
+}
+
+fn flawed(at: u64, kind: &'static str, flaw: Flaw) -> RdbError {
+    damaged(at, flaw.within(kind))
+}
