@@ -290,7 +290,10 @@ impl Entry {
 
     /// Long bytes over long bytes: the vector is used again if it is ours and neither too small nor far too large.
     fn overwrite_long(&mut self, kind: Kind, bytes: &[u8], expiry: Option<UnixMillis>) -> bool {
-        if bytes.len() <= INLINE_BYTES_MAX || self.kind() != kind.long() || !self.is_unique() {
+        if bytes.len() <= INLINE_BYTES_MAX || kind.is_run() {
+            return false;
+        }
+        if self.kind() != kind.long() || !self.is_unique() {
             return false;
         }
         if !self.set_expiry_in_place(expiry) {
