@@ -1,9 +1,12 @@
 //! Members of sets by chance: SPOP and SRANDMEMBER.
 
+use hashbrown::HashSet;
+use rejoin_keyspace::{SetForm, SetView};
+
 use super::{
     access::{as_set, delete, inspect, read_set},
     arguments::{element_count, integer_between},
-    random::{Draw, REPEATED_MAX, choose_distinct},
+    random::{DRAW_BELOW_ONE_IN, Draw, REPEATED_MAX, choose_distinct},
     sets::remove_members,
 };
 use crate::{Call, Command, Failure, Flags, KeySpec};
@@ -71,9 +74,8 @@ fn pop_several(call: &mut Call<'_>, count: usize) -> Result<(), Failure> {
         if count >= set.len() {
             return Ok((set.iter().map(|member| member.to_vec()).collect(), true));
         }
-        let all: Vec<_> = set.iter().collect();
         let mut members = Vec::with_capacity(count);
-        choose_distinct(&mut draw, count, all.len(), |index| members.push(all[index].to_vec()));
+        draw_distinct(set, count, &mut draw, |member| members.push(member.to_vec()));
         Ok::<_, Failure>((members, false))
     })?;
     let mut reply = call.reply();
@@ -123,16 +125,31 @@ fn srandmember(call: &mut Call<'_>) -> Result<(), Failure> {
                 (0..wanted).filter_map(|_| set.random(draw.next())).for_each(|member| reply.bulk(&member));
             }
             Some(set) => {
-                let all: Vec<_> = set.iter().collect();
-                let count = wanted.min(all.len());
+                let count = wanted.min(set.len());
                 reply.array(count);
-                if count == all.len() {
-                    all.iter().for_each(|member| reply.bulk(member));
-                } else {
-                    choose_distinct(&mut draw, count, all.len(), |index| reply.bulk(&all[index]));
-                }
+                draw_distinct(set, count, &mut draw, |member| reply.bulk(member));
             }
         }
         Ok(())
     })
+}
+
+/// Hands `count` members, each at most once, to `take`. `count` is at most what the set has. Of a large set few are drawn
+/// one by one, and only where many are wanted all are listed.
+fn draw_distinct(set: SetView<'_>, count: usize, draw: &mut Draw, mut take: impl FnMut(&[u8])) {
+    if count == set.len() {
+        set.iter().for_each(|member| take(&member));
+    } else if set.form() == SetForm::Tree && count < set.len() / DRAW_BELOW_ONE_IN {
+        let mut drawn: HashSet<Vec<u8>> = HashSet::with_capacity(count);
+        while drawn.len() < count {
+            // A set in a database is never empty, so there is always a member.
+            let Some(member) = set.random(draw.next()) else { return };
+            if drawn.insert(member.to_vec()) {
+                take(&member);
+            }
+        }
+    } else {
+        let all: Vec<_> = set.iter().collect();
+        choose_distinct(draw, count, all.len(), |index| take(&all[index]));
+    }
 }
