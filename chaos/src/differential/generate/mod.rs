@@ -1,9 +1,10 @@
 //! Makes programs: seeded sequences of commands over a few keys, so that types collide and everything meets everything.
 //!
-//! The commands and their options stand as patterns in the tables of [`strings`], [`keys`], [`hashes`], [`lists`] and [`session`];
+//! The commands and their options stand as patterns in the tables of [`strings`], [`keys`], [`hashes`], [`lists`], [`bitmaps`] and [`session`];
 //! [`pattern`] says how to read one, [`values`] what its placeholders draw from. This file decides which connection does
 //! what next, and spoils a share of the commands (an argument too few, one too many, a nonsensical one).
 
+mod bitmaps;
 mod hashes;
 mod keys;
 mod lists;
@@ -78,7 +79,8 @@ impl Generator {
             0..=29 => self.begin_transaction(connection),
             30..=34 => self.silence(connection),
             35..=44 => self.steps.push(Step::PassDeadlines),
-            45..=294 => self.push_from(connection, strings::TABLE),
+            45..=224 => self.push_from(connection, strings::TABLE),
+            225..=294 => self.push_from(connection, bitmaps::TABLE),
             295..=494 => self.push_from(connection, hashes::TABLE),
             495..=694 => self.push_from(connection, lists::TABLE),
             695..=919 => self.push_from(connection, keys::TABLE),
@@ -94,10 +96,14 @@ impl Generator {
             self.push(connection, watch);
             if let Some(key) = watched.filter(|_| self.chance(50)) {
                 let other = (connection + 1) % CONNECTIONS;
-                let command = self.pick(&["SET", "DEL", "PERSIST", "TOUCH", "HDEL", "RPUSH", "LPOP"]);
+                let command =
+                    self.pick(&["SET", "DEL", "PERSIST", "TOUCH", "HDEL", "RPUSH", "LPOP", "SETBIT"]);
                 let mut args = vec![Arg::text(command), key];
                 if matches!(command, "SET" | "HDEL" | "RPUSH") {
                     args.push(Arg::text("x"));
+                }
+                if command == "SETBIT" {
+                    args.extend([Arg::text("1"), Arg::text("0")]);
                 }
                 self.push(other, args);
             }
@@ -176,7 +182,8 @@ mod tests {
             steps: Vec::new(),
         };
         for (_, pattern) in
-            [strings::TABLE, hashes::TABLE, lists::TABLE, keys::TABLE, session::TABLE].concat()
+            [strings::TABLE, bitmaps::TABLE, hashes::TABLE, lists::TABLE, keys::TABLE, session::TABLE]
+                .concat()
         {
             for _ in 0..50 {
                 assert!(!generator.expand(pattern).is_empty(), "{pattern}");
