@@ -1,10 +1,11 @@
 //! Makes programs: seeded sequences of commands over a few keys, so that types collide and everything meets everything.
 //!
-//! The commands and their options stand as patterns in the tables of [`strings`], [`hashes`], [`sets`], [`sorted_sets`],
-//! [`lists`], [`keys`] and [`session`];
+//! The commands and their options stand as patterns in the tables of [`strings`], [`bitmaps`], [`hashes`], [`sets`],
+//! [`sorted_sets`], [`lists`], [`keys`] and [`session`];
 //! [`pattern`] says how to read one, [`values`] what its placeholders draw from. This file decides which connection does
 //! what next, and spoils a share of the commands (an argument too few, one too many, a nonsensical one).
 
+mod bitmaps;
 mod hashes;
 mod keys;
 mod lists;
@@ -81,10 +82,11 @@ impl Generator {
             0..=29 => self.begin_transaction(connection),
             30..=34 => self.silence(connection),
             35..=44 => self.steps.push(Step::PassDeadlines),
-            45..=214 => self.push_from(connection, strings::TABLE),
-            215..=354 => self.push_from(connection, hashes::TABLE),
-            355..=474 => self.push_from(connection, sets::TABLE),
-            475..=654 => self.push_from(connection, sorted_sets::TABLE),
+            45..=184 => self.push_from(connection, strings::TABLE),
+            185..=244 => self.push_from(connection, bitmaps::TABLE),
+            245..=374 => self.push_from(connection, hashes::TABLE),
+            375..=484 => self.push_from(connection, sets::TABLE),
+            485..=654 => self.push_from(connection, sorted_sets::TABLE),
             655..=784 => self.push_from(connection, lists::TABLE),
             785..=934 => self.push_from(connection, keys::TABLE),
             _ => self.push_from(connection, session::TABLE),
@@ -99,10 +101,14 @@ impl Generator {
             self.push(connection, watch);
             if let Some(key) = watched.filter(|_| self.chance(50)) {
                 let other = (connection + 1) % CONNECTIONS;
-                let command = self.pick(&["SET", "DEL", "PERSIST", "TOUCH", "HDEL", "RPUSH", "LPOP"]);
+                let command =
+                    self.pick(&["SET", "DEL", "PERSIST", "TOUCH", "HDEL", "RPUSH", "LPOP", "SETBIT"]);
                 let mut args = vec![Arg::text(command), key];
                 if matches!(command, "SET" | "HDEL" | "RPUSH") {
                     args.push(Arg::text("x"));
+                }
+                if command == "SETBIT" {
+                    args.extend([Arg::text("1"), Arg::text("0")]);
                 }
                 self.push(other, args);
             }
@@ -182,6 +188,7 @@ mod tests {
         };
         let tables = [
             strings::TABLE,
+            bitmaps::TABLE,
             hashes::TABLE,
             sets::TABLE,
             sorted_sets::TABLE,

@@ -185,6 +185,14 @@ impl Generator {
             "lkey" => {
                 self.key(&[LIST_KEYS, LIST_KEYS, LIST_KEYS, LIST_KEYS, LIST_KEYS, STRING_KEYS, OTHER_KEYS])
             }
+            "bit" => self.mostly(
+                &["0", "1", "7", "8", "13", "100", "799"],
+                &["-1", "abc", "", "4294967296", "#1", "#3", "9223372036854775807"],
+            ),
+            "width" => self.mostly(
+                &["u1", "u8", "i8", "u5", "i5", "i16", "u63", "i64", "i1"],
+                &["u64", "i65", "u0", "x8", "i", "", "I8", "u08"],
+            ),
             "elements" => return self.repeat(args, 4, "element"),
             "manyelements" => return self.many_elements(args),
             // Few of them, so that a search finds some.

@@ -234,6 +234,14 @@ pub(super) fn as_sorted_set(entry: Option<&Entry>) -> Result<Option<SortedSetVie
     }
 }
 
+/// Refuses an entry that is no string.
+pub(super) fn as_string_or_missing(entry: Option<&Entry>) -> Result<(), Failure> {
+    if entry.is_some_and(|entry| !is_string(entry.value())) {
+        return Err(Failure::WrongType);
+    }
+    Ok(())
+}
+
 /// Whether a value is a string, numbers included.
 pub(super) fn is_string(value: Value<'_>) -> bool {
     matches!(value, Value::Int(_) | Value::Str(..))
@@ -258,6 +266,11 @@ pub(super) fn put_string(call: &mut Call<'_>, key: Key<'_>, bytes: &[u8], expiry
         Some(n) => call.db_mut().put_int(key, n, expiry),
         None => call.db_mut().put_string(key, bytes, text_form(bytes), expiry),
     }
+}
+
+/// Puts a string that is never taken for a number, in place of whatever stood there.
+pub(super) fn put_string_raw(call: &mut Call<'_>, key: Key<'_>, bytes: &[u8]) {
+    call.db_mut().put_string(key, bytes, StringForm::Raw, None);
 }
 
 /// The form of a string that is not to be held as a number.

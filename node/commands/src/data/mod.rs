@@ -9,6 +9,8 @@
 
 mod access;
 pub(crate) mod arguments;
+mod bitfields;
+mod bitmaps;
 mod counters;
 mod databases;
 pub mod digest;
@@ -68,4 +70,6 @@ pub const GROUPS: &[&[Command]] = &[
     list_edits::COMMANDS,
     list_moves::COMMANDS,
     list_blocking::COMMANDS,
+    bitmaps::COMMANDS,
+    bitfields::COMMANDS,
 ];

@@ -2,6 +2,7 @@
 //!
 //! Each expectation was seen on a real server; the broad comparison beside one lives with the chaos experiments.
 
+mod bitmap_commands;
 mod expiries;
 mod hash_commands;
 mod key_commands;
