@@ -76,6 +76,21 @@ impl Place {
         }
     }
 
+    /// The number that SET means by an argument.
+    fn as_set(self, value: i64) -> i128 {
+        if !self.is_signed {
+            // A negative number stands for the large one of the same bits.
+            return i128::from(value as u64);
+        }
+        let most = i64::MAX >> (64 - self.width);
+        if self.width < 64 && most.checked_sub(value).is_none() {
+            // Redis' distance to the largest number wraps around here: it takes the number for one that is too large.
+            // Adding a multiple of the modulus changes nothing but that.
+            return i128::from(value) + (1 << 64);
+        }
+        i128::from(value)
+    }
+
     /// `value` as it fits here; `None` if it does not and must not be bent.
     fn fit(self, value: i128, overflow: Overflow) -> Option<i64> {
         let (least, most) = if self.is_signed {
@@ -191,9 +206,7 @@ fn execute(bytes: &mut [u8], operations: &[Operation], has_grown: bool) -> (Vec<
         let (fitted, reply) = match action {
             Action::Get => return Some(old),
             Action::Set(value, overflow) => {
-                // An unsigned place takes a negative number for the large one of the same bits.
-                let value = if place.is_signed { i128::from(value) } else { i128::from(value as u64) };
-                let fitted = place.fit(value, overflow);
+                let fitted = place.fit(place.as_set(value), overflow);
                 (fitted, fitted.map(|_| old))
             }
             Action::Add(value, overflow) => {

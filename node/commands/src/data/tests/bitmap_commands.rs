@@ -81,5 +81,15 @@ fn numbers_of_any_width_are_read_and_written() {
         ("BITFIELD f GET u8 -1", BAD_OFFSET, ""),
         ("BITFIELD f OVERFLOW NOSUCH", "-ERR Invalid OVERFLOW type specified", ""),
         ("BITFIELD f", "[]", ""),
+        (
+            "BITFIELD g OVERFLOW SAT SET i64 0 -5 INCRBY i64 0 -9223372036854775808",
+            "[0, -9223372036854775808]",
+            "BITFIELD g OVERFLOW SAT SET i64 0 -5 INCRBY i64 0 -9223372036854775808",
+        ),
+        (
+            "BITFIELD f OVERFLOW SAT SET i8 0 -9223372036854775808 GET i8 0 SET i8 0 -9999 GET i8 0",
+            "[-1, 127, 127, -128]",
+            "BITFIELD f OVERFLOW SAT SET i8 0 -9223372036854775808 GET i8 0 SET i8 0 -9999 GET i8 0",
+        ),
     ]);
 }
