@@ -132,7 +132,36 @@ const EXCEPTIONS: &[Exception] = &[
     },
 ];
 
+/// A command with scores.
+const fn with_plain_scores(command: &'static str) -> LeftOut {
+    LeftOut {
+        oracles: LATER,
+        command,
+        when: |args, _| {
+            args.iter().skip(2).any(|arg| {
+                let digits = arg.strip_prefix(b"(").unwrap_or(arg);
+                let digits = digits.strip_prefix(b"-").or(digits.strip_prefix(b"+")).unwrap_or(digits);
+                digits.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"0x"))
+                    || digits.first().is_none_or(u8::is_ascii_whitespace)
+            })
+        },
+        reason: "7.0 and 7.2 read scores as C does: hexadecimal, empty and with blanks first; later servers do not",
+    }
+}
+
 const LEFT_OUT: &[LeftOut] = &[
+    with_plain_scores("ZADD"),
+    with_plain_scores("ZINCRBY"),
+    with_plain_scores("ZCOUNT"),
+    with_plain_scores("ZRANGE"),
+    with_plain_scores("ZRANGESTORE"),
+    with_plain_scores("ZRANGEBYSCORE"),
+    with_plain_scores("ZREVRANGEBYSCORE"),
+    with_plain_scores("ZREMRANGEBYSCORE"),
+    with_plain_scores("ZUNION"),
+    with_plain_scores("ZUNIONSTORE"),
+    with_plain_scores("ZINTER"),
+    with_plain_scores("ZINTERSTORE"),
     LeftOut {
         oracles: &[Oracle::Valkey9],
         command: "BITCOUNT",

@@ -142,9 +142,6 @@ impl Stretch {
     fn within(&self, len: usize) -> std::ops::Range<u64> {
         let unit = if self.in_bits { 1 } else { 8 };
         let total = len as i64 * 8 / unit;
-        if self.begin < 0 && self.end < 0 && self.begin > self.end {
-            return 0..0;
-        }
         let from_begin = |index: i64| if index < 0 { index.saturating_add(total).max(0) } else { index };
         let (begin, end) = (from_begin(self.begin), from_begin(self.end).min(total - 1));
         if begin > end { 0..0 } else { (begin * unit) as u64..((end + 1) * unit) as u64 }
@@ -177,8 +174,10 @@ fn bitcount(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(Failure::Syntax);
     }
     let stretch = Stretch::parse(args)?;
+    // For BITPOS these two meet at the first byte where the string is short; Redis looks at it here only.
+    let is_backwards = stretch.begin < 0 && stretch.end < 0 && stretch.begin > stretch.end;
     let count: u64 = read_string(call, 1, |bytes, _| {
-        let bytes = bytes.unwrap_or_default();
+        let bytes = bytes.filter(|_| !is_backwards).unwrap_or_default();
         masked(bytes, &stretch.within(bytes.len()), 0).map(|byte| u64::from(byte.count_ones())).sum()
     })?;
     call.reply().integer(count as i64);
