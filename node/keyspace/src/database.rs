@@ -202,17 +202,10 @@ impl Database {
         Some(Guard::new(slot, context, expiries, reaper, key.hash))
     }
 
-    /// The list at `key` for writing, created when the key is missing; `None` if the key holds another type.
-    /// When the guard is dropped, an empty list is removed and the bytes are accounted.
+    /// The list at `key` for writing, under the same terms as [`Self::set_mut`].
     pub fn list_mut(&mut self, key: Key<'_>, limits: ListLimits) -> Option<ListMut<'_>> {
-        if self.get(key).is_some_and(|entry| !entry.is_list()) {
-            return None;
-        }
-        let (slot, ()) = self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| {
-            (entry.is_none().then(|| Entry::new_packed_list(key.bytes)), ())
-        });
-        let Self { context, expiries, reaper, .. } = self;
-        Some(ListMut::new(slot, context, expiries, reaper, key.hash, limits))
+        let guard = self.guard(key, Entry::is_list, || Entry::new_packed_list(key.bytes))?;
+        Some(ListMut::new(guard, limits))
     }
 
     /// Removes a key; whether it was there. A large value goes to the reaper.

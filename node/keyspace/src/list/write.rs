@@ -4,11 +4,8 @@ use std::fmt;
 
 use super::run::{self, Elements, Framed};
 use super::{HEADER_BYTES, LISTPACK_BYTES, ListLimits, ListTree, ListView, header, header_of};
-use crate::KeyHash;
 use crate::entry::{Kind, NewValue};
-use crate::expiries::Expiries;
-use crate::reaper::Reaper;
-use crate::tree::{OccupiedSlot, WriteContext};
+use crate::guard::Guard;
 
 /// The longest packed value, header included.
 const PACKED_BYTES_MAX: usize = u16::MAX as usize;
@@ -16,31 +13,19 @@ const PACKED_COUNT_MAX: usize = u16::MAX as usize;
 
 /// A list to write to; accounts for itself when dropped, and is removed then if it has no element.
 pub struct ListMut<'a> {
-    /// Where the entry stands; `None` only while it is dropped.
-    slot: Option<OccupiedSlot<'a>>,
-    context: &'a mut WriteContext,
-    expiries: &'a mut Expiries,
-    reaper: &'a Reaper,
-    hash: KeyHash,
+    guard: Guard<'a>,
     limits: ListLimits,
 }
 
 impl<'a> ListMut<'a> {
-    pub(crate) fn new(
-        slot: OccupiedSlot<'a>,
-        context: &'a mut WriteContext,
-        expiries: &'a mut Expiries,
-        reaper: &'a Reaper,
-        hash: KeyHash,
-        limits: ListLimits,
-    ) -> Self {
-        Self { slot: Some(slot), context, expiries, reaper, hash, limits }
+    pub(crate) fn new(guard: Guard<'a>, limits: ListLimits) -> Self {
+        Self { guard, limits }
     }
 
     /// The list as it stands.
     #[must_use]
     pub fn view(&self) -> ListView<'_> {
-        ListView { entry: self.slot().entry() }
+        ListView { entry: self.guard.entry() }
     }
 
     /// States that elements of so many bytes together are about to be added: if they take the list past its limits it
@@ -49,7 +34,7 @@ impl<'a> ListMut<'a> {
         if !self.view().is_packed() {
             return;
         }
-        let (count_before, listpack) = header(self.slot().entry().inline());
+        let (count_before, listpack) = header(self.guard.entry().inline());
         if self.limits.exceeds(LISTPACK_BYTES + listpack + bytes, count_before + count) {
             self.become_tree();
         }
@@ -59,7 +44,7 @@ impl<'a> ListMut<'a> {
     pub fn insert(&mut self, index: usize, element: &[u8]) {
         if self.view().is_packed() {
             let framed = Framed::new(element);
-            let value = self.slot().entry().inline();
+            let value = self.guard.entry().inline();
             let (count, listpack) = header(value);
             if count < PACKED_COUNT_MAX && value.len() + framed.len() <= PACKED_BYTES_MAX {
                 let at = HEADER_BYTES + run::position(&value[HEADER_BYTES..], count, index);
@@ -85,7 +70,7 @@ impl<'a> ListMut<'a> {
     pub fn set(&mut self, index: usize, element: &[u8]) {
         if self.view().is_packed() {
             let framed = Framed::new(element);
-            let value = self.slot().entry().inline();
+            let value = self.guard.entry().inline();
             let (count, listpack) = header(value);
             let begin = HEADER_BYTES + run::position(&value[HEADER_BYTES..], count, index);
             let old = Elements::new(&value[begin..]).next().unwrap_or_default();
@@ -104,7 +89,7 @@ impl<'a> ListMut<'a> {
         if !self.view().is_packed() {
             return self.write_tree(|tree, copied| tree.remove(index, count, copied));
         }
-        let value = self.slot().entry().inline();
+        let value = self.guard.entry().inline();
         let (count_before, listpack) = header(value);
         let run = &value[HEADER_BYTES..];
         let begin = run::position(run, count_before, index);
@@ -116,7 +101,7 @@ impl<'a> ListMut<'a> {
 
     /// After removals: packs a list that has become small.
     pub fn shrink(&mut self) {
-        let entry = self.slot().entry();
+        let entry = self.guard.entry();
         if self.view().is_packed() || self.view().is_empty() {
             return;
         }
@@ -140,64 +125,26 @@ impl<'a> ListMut<'a> {
     }
 
     fn replace(&mut self, value: NewValue<'_>) {
-        let slot = expect_slot(self.slot.as_mut());
-        if !slot.entry().is_unique() {
-            self.context.copied += slot.entry().size();
-        }
-        slot.write(|entry| {
+        self.guard.write_own(|entry| {
             let expiry = entry.expiry();
             entry.overwrite(value, expiry);
         });
     }
 
     fn splice(&mut self, range: std::ops::Range<usize>, parts: &[&[u8]], count: usize, listpack: usize) {
-        let slot = expect_slot(self.slot.as_mut());
-        if !slot.entry().is_unique() {
-            self.context.copied += slot.entry().size();
-        }
-        slot.write(|entry| {
+        self.guard.write_own(|entry| {
             entry.splice(range, parts);
             entry.inline_mut()[..HEADER_BYTES].copy_from_slice(&header_of(count, listpack));
         });
     }
 
-    /// Writes to the tree of an entry that is made ours alone first: the tree's root is shared then, not copied.
     fn write_tree(&mut self, write: impl FnOnce(&mut ListTree, &mut usize)) {
-        let Self { slot, context, .. } = self;
-        expect_slot(slot.as_mut()).write(|entry| {
-            if !entry.is_unique() {
-                context.copied += entry.size();
-                *entry = entry.copy_as(entry.key(), entry.expiry());
-            }
-            write(entry.list_mut(), &mut context.copied);
-        });
-    }
-
-    fn slot(&self) -> &OccupiedSlot<'a> {
-        expect_slot(self.slot.as_ref())
+        self.guard.write_beyond(|entry, context| write(entry.list_mut(), &mut context.copied));
     }
 }
 
 impl fmt::Debug for ListMut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ListMut").field("entry", self.slot().entry()).finish_non_exhaustive()
+        f.debug_struct("ListMut").field("entry", self.guard.entry()).finish_non_exhaustive()
     }
-}
-
-impl Drop for ListMut<'_> {
-    fn drop(&mut self) {
-        let Some(slot) = self.slot.take() else { return };
-        if !(ListView { entry: slot.entry() }).is_empty() {
-            return;
-        }
-        if let Some(entry) = slot.remove(self.context, self.hash) {
-            self.expiries.change(self.hash, entry.expiry(), None);
-            self.reaper.drop_entry(entry);
-        }
-    }
-}
-
-fn expect_slot<T>(slot: Option<T>) -> T {
-    #[expect(clippy::expect_used, reason = "taken only while the guard is dropped")]
-    slot.expect("a live guard has its slot")
 }
