@@ -84,7 +84,7 @@ struct BenchOptions {
     /// Commands per pipeline.
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     pipelines: Vec<u32>,
-    /// Tests of redis-benchmark: get, set, incr, hset.
+    /// Tests of redis-benchmark by its names (get, lpush, lrange_100 ...), or `all`.
     #[arg(long, value_delimiter = ',', default_value = "get,set,incr,hset")]
     tests: Vec<String>,
     /// Leave out memory per key.
@@ -129,6 +129,11 @@ fn run(cli: Cli) -> Result<()> {
 impl From<BenchOptions> for bench::Plan {
     fn from(options: BenchOptions) -> Self {
         let BenchOptions { keys, rounds, seconds, sizes, pipelines, tests, no_memory, no_latency } = options;
+        let tests = if tests.iter().any(|test| test == "all") {
+            bench::ALL_TESTS.map(str::to_owned).to_vec()
+        } else {
+            tests
+        };
         Self {
             keys,
             rounds,

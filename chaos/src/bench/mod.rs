@@ -25,6 +25,32 @@ use table::{Row, median};
 /// Operations of the first short run that finds out how fast a server is.
 const CALIBRATION_OPERATIONS: u64 = 100_000;
 
+/// All that redis-benchmark can measure.
+pub const ALL_TESTS: [&str; 19] = [
+    "ping_inline",
+    "ping_mbulk",
+    "set",
+    "get",
+    "incr",
+    "lpush",
+    "rpush",
+    "lpop",
+    "rpop",
+    "sadd",
+    "hset",
+    "spop",
+    "zadd",
+    "zpopmin",
+    "lrange_100",
+    "lrange_300",
+    "lrange_500",
+    "lrange_600",
+    "mset",
+];
+
+/// Elements that a measurement of a test that takes them away uses up at most: they are loaded before.
+const TAKEN_AWAY_MAX: u64 = 2_000_000;
+
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -38,7 +64,7 @@ pub struct Plan {
     pub sizes: Vec<usize>,
     /// Commands per pipeline.
     pub pipelines: Vec<u32>,
-    /// Names as redis-benchmark knows them: get, set, incr, hset.
+    /// Names as redis-benchmark knows them, of those in [`ALL_TESTS`].
     pub tests: Vec<String>,
     /// Whether to measure memory per key too.
     pub with_memory: bool,
@@ -125,18 +151,30 @@ fn compare_workload(
     do_nothing: &DoNothingServer,
 ) -> Result<Row> {
     // How many operations make a measurement of the wanted length; the run that finds out also warms up.
-    let operations = |port| -> Result<u64> {
-        let throughput = redis_benchmark::run(workload, port, CALIBRATION_OPERATIONS)?;
-        Ok(operations_for(workload, throughput, plan.seconds))
+    let operations = |server: &Server| -> Result<u64> {
+        load::prepare(server, workload, CALIBRATION_OPERATIONS)?;
+        let throughput = redis_benchmark::run(workload, server.port(), CALIBRATION_OPERATIONS)?;
+        let operations = operations_for(workload, throughput, plan.seconds);
+        Ok(if workload.takes_away() { operations.min(TAKEN_AWAY_MAX) } else { operations })
     };
-    let (redis_operations, node_operations) = (operations(redis.port())?, operations(node.port())?);
+    let (redis_operations, node_operations) = (operations(redis)?, operations(node)?);
     let (mut of_redis, mut of_node) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds.max(1) {
-        of_redis.push(measure(workload, redis, redis_operations)?);
-        of_node.push(measure(workload, node, node_operations)?);
+        for (server, operations, figures) in
+            [(redis, redis_operations, &mut of_redis), (node, node_operations, &mut of_node)]
+        {
+            load::prepare(server, workload, operations)?;
+            figures.push(measure(workload, server, operations)?);
+        }
     }
+    let before = do_nothing.cpu_ns()?;
     let limit = redis_benchmark::run(workload, do_nothing.port(), redis_operations)?;
-    Ok(Row::new(workload.to_string(), &of_redis, &of_node, limit))
+    let used_ns = do_nothing.cpu_ns()? - before;
+    let floor = Measured {
+        per_second: limit,
+        cpu_us_per_operation: used_ns as f64 / 1000.0 / redis_operations as f64,
+    };
+    Ok(Row::new(workload.to_string(), &of_redis, &of_node, floor))
 }
 
 /// Throughput and CPU time of one measurement.

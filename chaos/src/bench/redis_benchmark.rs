@@ -19,6 +19,13 @@ pub(super) struct Workload {
     pub(super) keys: u64,
 }
 
+impl Workload {
+    /// Whether each of its operations takes an element away from a collection.
+    pub(super) fn takes_away(&self) -> bool {
+        matches!(self.test.as_str(), "lpop" | "rpop" | "spop" | "zpopmin")
+    }
+}
+
 impl fmt::Display for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -d {} -P {}", self.test.to_uppercase(), self.size, self.pipeline)

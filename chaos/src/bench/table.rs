@@ -12,19 +12,15 @@ pub(super) struct Row {
     throughput_ratio: f64,
     cpu_ratio: f64,
     cpu_ratio_range: (f64, f64),
-    limit_per_second: f64,
+    /// The server that does nothing.
+    floor: Measured,
 }
 
 impl Row {
-    pub(super) const HEADING: &'static str = "workload                redis k/s  node k/s   ratio    limit | redis us   node us  CPU ratio (lowest..highest)";
+    pub(super) const HEADING: &'static str = "workload                  redis k/s  node k/s   ratio    limit | redis us   node us  floor us  CPU ratio (lowest..highest)";
 
     /// Ratios are taken round by round, so that what disturbs the machine disturbs both halves of a ratio.
-    pub(super) fn new(
-        workload: String,
-        redis: &[Measured],
-        node: &[Measured],
-        limit_per_second: f64,
-    ) -> Self {
+    pub(super) fn new(workload: String, redis: &[Measured], node: &[Measured], floor: Measured) -> Self {
         let ratios = |figure: fn(&Measured) -> f64| -> Vec<f64> {
             redis.iter().zip(node).map(|(redis, node)| figure(node) / figure(redis)).collect()
         };
@@ -42,7 +38,7 @@ impl Row {
             throughput_ratio: median(ratios(|one| one.per_second)),
             cpu_ratio: median(cpu),
             cpu_ratio_range: (lowest, highest),
-            limit_per_second,
+            floor,
         }
     }
 
@@ -59,14 +55,15 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<22}{:>11.1}{:>10.1}{:>8.2}{:>9.1} | {:>8.2}{:>10.2}{:>11.2} ({:.2}..{:.2})",
+            "{:<24}{:>11.1}{:>10.1}{:>8.2}{:>9.1} | {:>8.2}{:>10.2}{:>10.2}{:>11.2} ({:.2}..{:.2})",
             self.workload,
             self.redis.per_second / 1000.0,
             self.node.per_second / 1000.0,
             self.throughput_ratio,
-            self.limit_per_second / 1000.0,
+            self.floor.per_second / 1000.0,
             self.redis.cpu_us_per_operation,
             self.node.cpu_us_per_operation,
+            self.floor.cpu_us_per_operation,
             self.cpu_ratio,
             self.cpu_ratio_range.0,
             self.cpu_ratio_range.1,

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 pub use binaries::{Binary, ServerKind, workspace_root};
 pub use running::end_all_on_signal;
-pub use usage::{CpuTime, Memory};
+pub use usage::{CpuTime, Memory, thread_cpu_ns};
 
 use crate::client::Client;
 

@@ -59,10 +59,21 @@ fn live_threads_ns(pid: u32) -> Result<u64> {
     for task in fs::read_dir(&tasks).with_context(|| format!("reading {}", tasks.display()))? {
         // A thread may end between the listing and the reading; it counts as ended then.
         let Ok(line) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-        let on_cpu = line.split_whitespace().next().context("an empty schedstat")?;
-        total += on_cpu.parse::<u64>().context("schedstat is not a number")?;
+        total += on_cpu_ns(&line)?;
     }
     Ok(total)
+}
+
+/// CPU time of one thread since it started, in nanoseconds.
+pub fn thread_cpu_ns(pid: u32, thread: i32) -> Result<u64> {
+    let path = format!("/proc/{pid}/task/{thread}/schedstat");
+    on_cpu_ns(&fs::read_to_string(&path).with_context(|| format!("reading {path}"))?)
+}
+
+/// The first number of a `schedstat` line.
+fn on_cpu_ns(schedstat: &str) -> Result<u64> {
+    let number = schedstat.split_whitespace().next().context("an empty schedstat")?;
+    number.parse().context("schedstat is not a number")
 }
 
 fn whole_process_ns(pid: u32) -> Result<u64> {

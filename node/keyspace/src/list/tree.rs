@@ -5,6 +5,7 @@
 //! * a child's sum is what its node holds; no child is empty, and an inner node has at most [`CHILDREN_MAX`];
 //! * a chunk is at most [`CHUNK_BYTES_MAX`] long unless it has a single element.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::run::{self, Elements, Framed};
@@ -87,13 +88,13 @@ impl ListTree {
     /// The run of the chunk that has the element of this index, with the index at which it begins and its elements.
     pub(super) fn chunk_at(&self, index: usize) -> (&[u8], usize, usize) {
         assert!(index < self.len(), "element {index} of {}", self.len());
-        let (mut node, mut begin) = (&*self.root.node, 0);
+        let (mut child, mut begin) = (&self.root, 0);
         loop {
-            match node {
+            match &*child.node {
                 Node::Chunk(chunk) => return (&chunk.run, begin, chunk.count),
                 Node::Inner(children) => {
-                    let (place, before) = find(children, index - begin);
-                    node = &children[place].node;
+                    let (place, before) = find(children, child.sum.count, index - begin);
+                    child = &children[place];
                     begin += before;
                 }
             }
@@ -138,8 +139,19 @@ impl ListTree {
     }
 }
 
-/// The child that has the element of this index, and how many stand before that child.
-fn find(children: &[Child], index: usize) -> (usize, usize) {
+/// The child that has the element of this index out of `count`, and how many stand before that child. Looked for from
+/// the nearer end: lists are worked on at their ends.
+fn find(children: &[Child], count: usize, index: usize) -> (usize, usize) {
+    assert!(index < count, "element {index} of {count}");
+    if index >= count / 2 {
+        let mut before = count;
+        for (place, child) in children.iter().enumerate().rev() {
+            before -= child.sum.count;
+            if index >= before {
+                return (place, before);
+            }
+        }
+    }
     let mut before = 0;
     for (place, child) in children.iter().enumerate() {
         if index < before + child.sum.count {
@@ -150,8 +162,14 @@ fn find(children: &[Child], index: usize) -> (usize, usize) {
     unreachable!("element {index} of {before}")
 }
 
-/// The child that takes a new element before the one of this index: of two it could stand in, the emptier.
-fn find_for_insert(children: &[Child], index: usize) -> (usize, usize) {
+/// The child that takes a new element before the one of this index out of `count`: of two it could stand in, the
+/// emptier.
+fn find_for_insert(children: &[Child], count: usize, index: usize) -> (usize, usize) {
+    if index == count
+        && let Some(last) = children.last()
+    {
+        return (children.len() - 1, count - last.sum.count);
+    }
     let mut before = 0;
     for (place, child) in children.iter().enumerate() {
         let end = before + child.sum.count;
@@ -182,11 +200,19 @@ impl Child {
 
     /// Inserts; what no longer fits is returned, to stand behind this child.
     fn insert(&mut self, index: usize, element: &[u8], copied: &mut usize) -> Vec<Self> {
+        let own_before = self.node.own_bytes();
         let behind = match own(&mut self.node, copied) {
             Node::Chunk(chunk) => chunk.insert_or_split(index, element),
             Node::Inner(children) => {
-                let (place, before) = find_for_insert(children, index);
-                let new = children[place].insert(index - before, element, copied);
+                let (place, before) = find_for_insert(children, self.sum.count, index);
+                let child = &mut children[place];
+                let child_before = child.sum;
+                let new = child.insert(index - before, element, copied);
+                if new.is_empty() {
+                    let child_after = child.sum;
+                    self.child_changed(own_before, child_before, child_after);
+                    return Vec::new();
+                }
                 let is_append = place + 1 == children.len();
                 children.splice(place + 1..place + 1, new);
                 if children.len() <= CHILDREN_MAX {
@@ -210,37 +236,75 @@ impl Child {
         {
             return false;
         }
-        let is_replaced = match own(&mut self.node, copied) {
+        let own_before = self.node.own_bytes();
+        match own(&mut self.node, copied) {
             Node::Chunk(chunk) => {
                 chunk.replace(index, element);
+                self.sum = self.node.sum();
                 true
             }
             Node::Inner(children) => {
-                let (place, before) = find(children, index);
-                children[place].replace(index - before, element, copied)
+                let (place, before) = find(children, self.sum.count, index);
+                let child = &mut children[place];
+                let child_before = child.sum;
+                let is_replaced = child.replace(index - before, element, copied);
+                let child_after = child.sum;
+                self.child_changed(own_before, child_before, child_after);
+                is_replaced
             }
-        };
-        self.sum = self.node.sum();
-        is_replaced
+        }
     }
 
     /// Removes some, not all, of its elements.
     fn remove(&mut self, index: usize, count: usize, copied: &mut usize) {
+        let own_before = self.node.own_bytes();
         match own(&mut self.node, copied) {
             Node::Chunk(chunk) => chunk.remove(index, count),
-            Node::Inner(children) => remove_among(children, index, count, copied),
+            Node::Inner(children) => {
+                let (place, before) = find(children, self.sum.count, index);
+                let child = &mut children[place];
+                // The end of a long list is eaten up a few elements at a time: no neighbour is looked at for that.
+                let is_within = index + count - before < child.sum.count;
+                if is_within && count <= child.sum.count / 2 && child.is_large() {
+                    let child_before = child.sum;
+                    child.remove(index - before, count, copied);
+                    let child_after = child.sum;
+                    return self.child_changed(own_before, child_before, child_after);
+                }
+                remove_among(children, (place, before), index..index + count, copied);
+            }
         }
         self.sum = self.node.sum();
     }
+
+    /// Whether it is so large that it is not to be merged even when it loses half.
+    fn is_large(&self) -> bool {
+        match &*self.node {
+            Node::Chunk(chunk) => chunk.run.len() > CHUNK_BYTES_MAX / 2,
+            Node::Inner(children) => children.len() > CHILDREN_MAX / 2,
+        }
+    }
+
+    /// Keeps the sum when one child has changed and the others stand as they stood.
+    fn child_changed(&mut self, own_before: usize, before: Sum, after: Sum) {
+        self.sum.count = self.sum.count - before.count + after.count;
+        self.sum.listpack = self.sum.listpack - before.listpack + after.listpack;
+        self.sum.bytes = self.sum.bytes - before.bytes - own_before + after.bytes + self.node.own_bytes();
+    }
 }
 
-fn remove_among(children: &mut Vec<Child>, index: usize, count: usize, copied: &mut usize) {
-    let (first, before) = find(children, index);
-    let (mut place, mut begin, end) = (first, before, index + count);
-    while place < children.len() && begin < end {
+/// Removes elements, of which the first stands in the child at `first` with so many before it.
+fn remove_among(
+    children: &mut Vec<Child>,
+    (first, before): (usize, usize),
+    elements: Range<usize>,
+    copied: &mut usize,
+) {
+    let (mut place, mut begin) = (first, before);
+    while place < children.len() && begin < elements.end {
         let child = &mut children[place];
         let child_end = begin + child.sum.count;
-        let (from, to) = (index.max(begin), end.min(child_end));
+        let (from, to) = (elements.start.max(begin), elements.end.min(child_end));
         if (from, to) == (begin, child_end) {
             // Gone below, with its neighbours, in one move.
             child.sum.count = 0;
@@ -322,37 +386,37 @@ impl Chunk {
     fn insert_or_split(&mut self, index: usize, element: &[u8]) -> Vec<Child> {
         let framed = Framed::new(element);
         if self.has_room(&framed) {
-            self.insert(index, element);
+            self.insert(index, element, &framed);
             return Vec::new();
         }
         let mut alone = Self::default();
         let at = run::position(&self.run, self.count, index);
         if index == 0 {
-            alone.insert(0, element);
+            alone.insert(0, element, &framed);
             let rest = std::mem::replace(self, alone);
             return vec![Child::new(Node::Chunk(rest))];
         }
         if index == self.count {
-            alone.insert(0, element);
+            alone.insert(0, element, &framed);
             return vec![Child::new(Node::Chunk(alone))];
         }
         let mut right = Self::of(&self.run[at..]);
         *self = Self::of(&self.run[..at]);
         if self.has_room(&framed) {
-            self.insert(self.count, element);
+            self.insert(self.count, element, &framed);
         } else if right.has_room(&framed) {
-            right.insert(0, element);
+            right.insert(0, element, &framed);
         } else {
-            alone.insert(0, element);
+            alone.insert(0, element, &framed);
             return vec![Child::new(Node::Chunk(alone)), Child::new(Node::Chunk(right))];
         }
         vec![Child::new(Node::Chunk(right))]
     }
 
-    fn insert(&mut self, index: usize, element: &[u8]) {
-        let framed = Framed::new(element);
+    /// `framed` is the element with its marks.
+    fn insert(&mut self, index: usize, element: &[u8], framed: &Framed<'_>) {
         let at = run::position(&self.run, self.count, index);
-        self.splice(at, 0, &framed);
+        self.splice(at, 0, framed);
         self.count += 1;
         self.listpack += run::listpack_bytes(element);
     }
