@@ -8,8 +8,11 @@ use std::cmp::Ordering;
 
 use crate::entry::{Kind, NewValue};
 use crate::ordered::{Item, Ordered};
-use crate::tree::{Tree, WriteContext};
-use crate::{Entry, HashSeed};
+use crate::tree::{Tree, WriteContext, prefetch_entry, touch};
+use crate::{Entry, HashSeed, KeyHash};
+
+/// Members whose memory is asked for together; at most [`crate::tree::BATCH`].
+const TOUCHED: usize = 16;
 
 /// A member in its place in the order.
 #[derive(Clone, Debug)]
@@ -78,7 +81,16 @@ impl Sorted {
 
     /// The score of a member.
     pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
-        let hash = self.scores.seed().hash(member);
+        self.score_at(self.hash(member), member)
+    }
+
+    /// The hash of a member.
+    pub(crate) fn hash(&self, member: &[u8]) -> KeyHash {
+        self.scores.seed().hash(member)
+    }
+
+    /// The score of a member whose hash is known.
+    pub(crate) fn score_at(&self, hash: KeyHash, member: &[u8]) -> Option<f64> {
         self.scores.get(hash, member).map(score_of)
     }
 
@@ -89,12 +101,12 @@ impl Sorted {
 
     /// Adds a member or gives it another score; returns the one that it had.
     pub(crate) fn set(&mut self, context: &mut WriteContext, member: &[u8], score: f64) -> Option<f64> {
-        let had = self.score(member);
+        let hash = self.hash(member);
+        let had = self.score_at(hash, member);
         if had == Some(score) {
             return had;
         }
         let entry = Entry::new(member, None, NewValue::Bytes(Kind::Field, &score.to_ne_bytes()));
-        let hash = self.scores.seed().hash(member);
         let (_, replaced) = self.scores.upsert(context, hash, member, |slot| match slot {
             Some(slot) => (None, Some(std::mem::replace(slot, entry.clone()))),
             None => (Some(entry.clone()), None),
@@ -123,15 +135,33 @@ impl Sorted {
         copied + self.order.insert(if to > from { to - 1 } else { to }, scored)
     }
 
-    /// Removes a member; returns the score that it had.
-    pub(crate) fn remove(&mut self, context: &mut WriteContext, member: &[u8]) -> Option<f64> {
-        let score = self.score(member)?;
-        let hash = self.scores.seed().hash(member);
-        let removed = self.scores.remove(context, hash, member)?;
-        let (_, copied) = self.order.remove(self.rank_of(score, member));
+    /// Removes a member that is there, with this hash and score.
+    pub(crate) fn remove(&mut self, context: &mut WriteContext, hash: KeyHash, member: &[u8], score: f64) {
+        let Some(removed) = self.scores.remove(context, hash, member) else { return };
+        let rank = self.rank_of(score, member);
+        let (_, copied) = self.order.remove(rank);
         context.copied += copied;
         context.count_copied(&removed);
-        Some(score)
+        self.touch_end(rank);
+    }
+
+    /// Who takes members from an end will come for the next ones: every so often, asks for the memory of the next few
+    /// together, so that its misses overlap.
+    fn touch_end(&self, removed: usize) {
+        let len = self.len();
+        let is_at_end = removed == len && len > 0;
+        if !(removed == 0 || is_at_end) || !self.order.leaf_len(removed.min(len - 1)).is_multiple_of(TOUCHED)
+        {
+            return;
+        }
+        let next = |from: usize, to: usize| match is_at_end {
+            false => from.min(len)..to.min(len),
+            true => len.saturating_sub(to)..len.saturating_sub(from),
+        };
+        // Their entries were asked for the last time.
+        let members = self.order.range(next(0, TOUCHED));
+        touch(members.map(|scored| (&self.scores, self.hash(scored.entry.key()))));
+        self.order.range(next(TOUCHED, 2 * TOUCHED)).for_each(|scored| prefetch_entry(&scored.entry));
     }
 }
 

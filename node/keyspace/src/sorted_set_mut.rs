@@ -67,8 +67,11 @@ impl<'a> SortedSetMut<'a> {
     /// Removes a member; returns the score that it had.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         if !self.view().is_packed() {
-            self.guard.entry().sorted().score(member)?;
-            return self.guard.write_beyond(|entry, context| entry.sorted_mut().remove(context, member));
+            let sorted = self.guard.entry().sorted();
+            let hash = sorted.hash(member);
+            let score = sorted.score_at(hash, member)?;
+            self.guard.write_beyond(|entry, context| entry.sorted_mut().remove(context, hash, member, score));
+            return Some(score);
         }
         let pair = packed::find(self.guard.entry().inline(), member)?;
         let (score, range) = (packed_score(pair.value), pair.range);

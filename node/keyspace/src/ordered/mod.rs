@@ -79,6 +79,11 @@ impl<T: Item> Ordered<T> {
         leaf.get(index - begin)
     }
 
+    /// How many items stand together with the one at `index`.
+    pub(crate) fn leaf_len(&self, index: usize) -> usize {
+        self.leaf_at(index).0.len()
+    }
+
     /// How many items stand before the first one whose mark `is_before` denies. All items that it affirms must stand
     /// before all others.
     pub(crate) fn partition_point(&self, is_before: impl Fn(&T::Mark) -> bool) -> usize {

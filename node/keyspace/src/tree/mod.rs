@@ -30,7 +30,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 pub(crate) use drain::drain;
-pub(crate) use touch::{BATCH, touch};
+pub(crate) use touch::{BATCH, prefetch_entry, touch};
 
 use crate::{Entry, HashSeed, KeyHash};
 use inner::Inner;

@@ -26,7 +26,7 @@ pub(super) fn prefetch(address: *const u8) {
 
 /// Asks for an entry's header with the beginning of its key.
 #[inline(always)]
-pub(super) fn prefetch_entry(entry: &Entry) {
+pub(crate) fn prefetch_entry(entry: &Entry) {
     prefetch(entry.address());
 }
 
