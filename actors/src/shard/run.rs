@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rejoin_commands::{Engine, Settings};
+use rejoin_commands::{Engine, MonotonicClock, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
 use rejoin_persistence::log::HotLog;
 use rejoin_protocol::{Offset, ReplicationId};
@@ -128,6 +128,13 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(97 /* EAFNOSUPPORT */)
 }
 
+/// The clock that commands are timed by: the processor's counter where it is steady (some 10 ns per look), the operating
+/// system's clock elsewhere. It is calibrated here once per process, which takes a few milliseconds.
+fn command_clock() -> MonotonicClock {
+    let clock = quanta::Clock::new();
+    Box::new(move || clock.delta_as_nanos(0, clock.raw()))
+}
+
 fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) {
     let offset: Offset = seed.log.appended();
     let mut hash_seed = [0; 16];
@@ -136,6 +143,7 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
     let mut random_seed = [0; 8];
     random_seed.copy_from_slice(&(seed.random)()[..8]);
     let mut engine = Engine::new(seed.settings, keyspace, offset, u64::from_le_bytes(random_seed));
+    engine.set_clock(command_clock());
     engine.now = unix_now();
     let status = &mut engine.status;
     status.replid = seed.replid;

@@ -141,7 +141,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 /// `get`, or `config|get` for a subcommand.
-fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+pub(crate) fn by_full_name(name: &[u8]) -> Option<&'static Command> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::lookup(name),
         Some(bar) => table::subcommand(table::lookup(&name[..bar])?, &name[bar + 1..]),

@@ -83,6 +83,7 @@ fn sleep(call: &mut Call<'_>) -> Result<(), Failure> {
     // Out of range saturates; not a number becomes zero.
     let millis = ((seconds * 1000.0) as u64).min(SLEEP_MILLIS_MAX);
     if millis > 0 {
+        call.engine.observed.slept_nanos = millis * 1_000_000;
         call.engine.ask(Effect::Sleep { millis });
     }
     call.reply().ok();

@@ -5,11 +5,13 @@ pub(crate) mod config;
 pub(crate) mod debug;
 mod help;
 pub(crate) mod info;
+pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod pause;
 pub(crate) mod rates;
 pub(crate) mod replication;
 pub(crate) mod server;
+pub(crate) mod slowlog;
 pub mod status;
 pub(crate) mod wait;
 
@@ -22,8 +24,10 @@ pub(crate) const GROUPS: &[&[Command]] = &[
     config::COMMANDS,
     debug::COMMANDS,
     info::COMMANDS,
+    latency::COMMANDS,
     memory::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
+    slowlog::COMMANDS,
     wait::COMMANDS,
 ];

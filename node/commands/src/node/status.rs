@@ -147,8 +147,6 @@ pub struct Stats {
     pub error_replies: u64,
     /// Changes since the last save.
     pub changes_since_save: u64,
-    /// Requests refused before execution.
-    pub commands_rejected: u64,
     /// Bytes read from the master and from replicas.
     pub net_repl_input_bytes: u64,
     /// Bytes written to the master and to replicas.
@@ -163,6 +161,8 @@ pub struct Stats {
     pub errors_by_prefix: BTreeMap<String, u64>,
 }
 
+/// A first word that is longer is taken for a text without a prefix (Redis' number).
+const ERROR_PREFIX_BYTES_MAX: usize = 31;
 /// First words of errors that are counted apart; past that only the total grows, so that replies cannot fill memory.
 const ERROR_PREFIXES_MAX: usize = 128;
 
@@ -171,9 +171,9 @@ impl Stats {
     #[cold]
     pub(crate) fn count_error(&mut self, reply: &[u8]) {
         self.error_replies += 1;
-        let word = reply.get(1..).unwrap_or_default();
-        let word = &word[..word.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(word.len())];
-        let word = String::from_utf8_lossy(word);
+        let text = reply.get(1..).unwrap_or_default();
+        let end = text.iter().take(ERROR_PREFIX_BYTES_MAX).position(|&byte| byte == b' ');
+        let word = end.map_or("ERR".into(), |end| String::from_utf8_lossy(&text[..end]));
         if let Some(count) = self.errors_by_prefix.get_mut(&*word) {
             *count += 1;
         } else if self.errors_by_prefix.len() < ERROR_PREFIXES_MAX {

@@ -3,7 +3,7 @@
 use rejoin_protocol::DbIndex;
 
 use super::{Lines, Source};
-use crate::{session::connection::REDIS_VERSION, settings::value::parse_memory};
+use crate::{session::connection::REDIS_VERSION, settings::value::parse_memory, table};
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
@@ -156,6 +156,47 @@ pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("used_cpu_user_children", seconds(0));
     lines.add("used_cpu_sys_main_thread", seconds(process.shard_cpu_sys_micros));
     lines.add("used_cpu_user_main_thread", seconds(process.shard_cpu_user_micros));
+}
+
+/// Commands that were asked for, with their subcommands' full names.
+pub(super) fn commandstats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    for (command, stats) in source.engine.observed.commands() {
+        if stats.calls + stats.rejected + stats.failed == 0 {
+            continue;
+        }
+        let per_call = stats.nanos as f64 / 1000.0 / stats.calls.max(1) as f64;
+        lines.add(
+            &format!("cmdstat_{}", table::full_name(command)),
+            format_args!(
+                "calls={},usec={},usec_per_call={per_call:.2},rejected_calls={},failed_calls={}",
+                stats.calls,
+                stats.nanos / 1000,
+                stats.rejected,
+                stats.failed
+            ),
+        );
+    }
+}
+
+pub(super) fn latencystats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let engine = source.engine;
+    if !engine.settings.latency_tracking {
+        return;
+    }
+    for (command, stats) in engine.observed.commands() {
+        let Some(latencies) = stats.latencies() else { continue };
+        let percentiles: Vec<String> = engine
+            .settings
+            .latency_percentiles
+            .iter()
+            .map(|percentile| {
+                let nanos = latencies.value_at_percentile(percentile.parse().unwrap_or(0.0));
+                format!("p{percentile}={:.3}", nanos as f64 / 1000.0)
+            })
+            .collect();
+        let name = format!("latency_percentiles_usec_{}", table::full_name(command));
+        lines.add(&name, percentiles.join(","));
+    }
 }
 
 pub(super) fn errorstats(source: &Source<'_>, lines: &mut Lines<'_>) {
