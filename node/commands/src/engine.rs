@@ -10,7 +10,7 @@ use crate::{
     dispatch::reply_error,
     node::{
         pause::Pause,
-        rates::Rates,
+        rates::{BufferPeaks, Rates},
         status::{NodeStatus, Stats},
     },
     observing::{Observed, Outcome},
@@ -79,6 +79,8 @@ pub struct Engine {
     pub(crate) turn_ended: bool,
     /// What the instantaneous figures of INFO are made of.
     pub(crate) rates: Rates,
+    /// The largest buffers of clients lately.
+    pub(crate) buffer_peaks: BufferPeaks,
     /// What is counted and timed of each command.
     pub(crate) observed: Observed,
     /// State of the generator behind [`Engine::random`].
@@ -108,6 +110,7 @@ impl Engine {
             must_not_wait: false,
             turn_ended: false,
             rates: Rates::default(),
+            buffer_peaks: BufferPeaks::default(),
             observed: Observed::new(),
             random_state: random_seed | 1,
         }

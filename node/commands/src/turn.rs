@@ -318,6 +318,7 @@ impl Engine {
                 report.executed += 1;
                 with_request(input, request, |request| self.dispatch(&mut session, request));
             }
+            self.buffer_peaks.note(input.buffer.len(), session.out.len());
             self.sessions.put_back(slot, session);
         }
     }

@@ -139,6 +139,12 @@ pub struct Stats {
     pub net_output_bytes: u64,
     /// Keys deleted because they had expired.
     pub expired_keys: u64,
+    /// Share of the volatile keys that had expired and were still there after the last cycle of active expiry, percent.
+    pub expired_stale_percent: f64,
+    /// Cycles of active expiry that ran out of time.
+    pub expire_cycles_cut: u64,
+    /// Time spent in active expiry.
+    pub expire_cycle_nanos: u64,
     /// Lookups that found something.
     pub keyspace_hits: u64,
     /// Lookups that did not.
