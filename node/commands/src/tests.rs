@@ -5,6 +5,7 @@ mod blocking;
 mod clients;
 mod configuring;
 mod connections;
+mod debugging;
 mod describing;
 mod dispatching;
 mod observing;

@@ -1,6 +1,6 @@
 //! INFO: sections of `name:value` lines, by Redis' names as far as we have the numbers.
 
-mod memory;
+pub(in crate::node) mod memory;
 mod replication;
 mod sections;
 
@@ -18,10 +18,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command::new(
 )];
 
 /// What a section is made of.
-struct Source<'a> {
-    engine: &'a Engine,
+pub(in crate::node) struct Source<'a> {
+    pub(in crate::node) engine: &'a Engine,
     /// The session that asks: it is not among the engine's while it executes.
-    asking: &'a Session,
+    pub(in crate::node) asking: &'a Session,
 }
 
 impl<'a> Source<'a> {
