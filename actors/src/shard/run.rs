@@ -23,7 +23,11 @@ use crate::{
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
     messages::shard::ShardMessage,
-    shard::{Shard, SharedShard, execute, inbox, listener, ticks, turn, unix_now, upstream},
+    shard::{
+        Shard, SharedShard, execute, inbox, listener,
+        metrics::{MetricsRecorder, NodeMetrics},
+        ticks, turn, unix_now, upstream,
+    },
 };
 
 /// How long the last replies may take to leave when the node stops.
@@ -51,6 +55,8 @@ pub struct ShardSeed {
     pub clock: Clock,
     /// Messages from the control plane.
     pub inbox: mpsc::Receiver<ShardMessage>,
+    /// Where metrics go, if anywhere.
+    pub recorder: Option<MetricsRecorder>,
     /// Random bytes.
     pub random: fn() -> [u8; 20],
 }
@@ -174,6 +180,7 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
         stopping: false,
         http_refused_at: None,
         traffic: seed.traffic,
+        metrics: seed.recorder.map(NodeMetrics::new),
         random_id: seed.random,
     };
     (Rc::new(RefCell::new(shard)), seed.inbox, seed.clock)

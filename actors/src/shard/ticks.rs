@@ -46,6 +46,9 @@ impl Shard {
         if last_look.is_none_or(|at| at.elapsed() >= PROCESS_LOOK_PERIOD) {
             *last_look = Some(Instant::now());
             process::look(&mut self.engine.status.process);
+            if let Some(metrics) = &mut self.metrics {
+                metrics.update(&self.engine);
+            }
         }
     }
 

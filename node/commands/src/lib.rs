@@ -40,7 +40,7 @@ pub use command::{Command, Flags, Handler, KeySpec};
 pub use effect::Effect;
 pub use engine::{Engine, Request, Role};
 pub use failure::Failure;
-pub use observing::MonotonicClock;
+pub use observing::{CommandTotals, MonotonicClock};
 pub use session::{Session, SessionKind};
 pub use settings::Settings;
 pub use turn::{Applied, Input, TurnReport};

@@ -98,6 +98,12 @@ pub struct Settings {
     pub enable_debug_command: String,
     /// `shutdown-timeout`, seconds.
     pub shutdown_timeout_seconds: u64,
+    /// `metrics-port`; 0 is off.
+    pub metrics_port: u16,
+    /// `metrics-bind`, one address.
+    pub metrics_bind: String,
+    /// `log-format`: redis or json.
+    pub log_format: String,
     /// `slowlog-log-slower-than`, microseconds; negative is off.
     pub slowlog_micros: i64,
     /// `slowlog-max-len`.

@@ -65,6 +65,21 @@ impl CommandStats {
     }
 }
 
+/// What was counted of one command since the start, or CONFIG RESETSTAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandTotals {
+    /// `get`, `client|list`.
+    pub name: &'static str,
+    /// Executions.
+    pub calls: u64,
+    /// Their time.
+    pub micros: u64,
+    /// Requests refused before execution.
+    pub rejected: u64,
+    /// Executions that replied with an error.
+    pub failed: u64,
+}
+
 /// All that is observed of commands.
 pub(crate) struct Observed {
     clock: MonotonicClock,
@@ -191,6 +206,34 @@ impl Engine {
         if threshold > 0 && millis >= threshold {
             self.observed.spikes.add(event, self.now.get().div_euclid(1000), millis);
         }
+    }
+
+    /// What was counted of each command that was asked for.
+    pub fn command_totals(&self) -> impl Iterator<Item = CommandTotals> {
+        self.observed.commands().filter(|(_, stats)| stats.calls + stats.rejected > 0).map(
+            |(command, stats)| {
+                let CommandStats { calls, nanos, rejected, failed, .. } = *stats;
+                CommandTotals {
+                    name: table::full_name(command),
+                    calls,
+                    micros: nanos / 1000,
+                    rejected,
+                    failed,
+                }
+            },
+        )
+    }
+
+    /// Clients that are connected.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        self.sessions.iter().filter(|session| self.is_shown(session)).count()
+    }
+
+    /// Clients that wait for keys or replicas.
+    #[must_use]
+    pub fn blocked_client_count(&self) -> usize {
+        self.waiting.len()
     }
 
     /// A request was refused before it was executed.

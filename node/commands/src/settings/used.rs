@@ -140,6 +140,10 @@ pub(super) const ROWS: &[Row] = &[
         .start_only()
         .typed(string!(enable_debug_command)),
     choice("enable-protected-configs", "no", &["no", "yes", "local"]).start_only(),
+    // Ours alone.
+    integer("metrics-port", "0", 0, 65535).start_only().typed(number!(metrics_port)),
+    text("metrics-bind", "127.0.0.1").start_only().typed(string!(metrics_bind)),
+    choice("log-format", "redis", &["redis", "json"]).start_only().typed(string!(log_format)),
     integer("slowlog-log-slower-than", "10000", -1, i64::MAX).typed(number!(slowlog_micros)),
     integer("slowlog-max-len", "128", 0, i64::MAX).typed(number!(slowlog_entries_max)),
     integer("latency-monitor-threshold", "0", 0, i64::MAX).typed(number!(latency_monitor_millis)),
@@ -194,6 +198,9 @@ impl Default for Settings {
             loglevel: "notice".to_owned(),
             enable_debug_command: "no".to_owned(),
             shutdown_timeout_seconds: 10,
+            metrics_port: 0,
+            metrics_bind: "127.0.0.1".to_owned(),
+            log_format: "redis".to_owned(),
             slowlog_micros: 10_000,
             slowlog_entries_max: 128,
             latency_monitor_millis: 0,
