@@ -30,7 +30,7 @@ impl Drop for Exporter {
 
 /// The names of all metrics that the exporter makes of a server.
 fn metrics(server: &Server) -> BTreeSet<String> {
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let child = Command::new(EXPORTER)
         .args(["-redis.addr", &format!("redis://127.0.0.1:{}", server.port())])
         .args(["-web.listen-address", &format!("127.0.0.1:{port}")])
@@ -59,6 +59,10 @@ fn scrape(port: u16) -> std::io::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// The names in INFO of a server, but for those that stand for one command, error, database or replica.
@@ -103,4 +107,37 @@ fn monitoring_misses_nothing_that_redis_7_shows() {
         let fields = |server: &Server| info_fields(&mut server.client().unwrap());
         ensure_none_missing(&format!("INFO of a {role}"), &fields(stock), &fields(ours));
     }
+}
+
+#[test]
+fn the_node_tells_its_metrics_by_itself() {
+    let port = free_port();
+    let options = ["--metrics-port", &port.to_string(), "--log-format", "json"];
+    let node = Server::start(&Binary::node(None).unwrap(), &options).unwrap();
+    let mut client = node.client().unwrap();
+    for _ in 0..3 {
+        client.ask(&["SET", "key", "value"]).unwrap();
+    }
+    client.call(&["LPUSH", "key", "element"]).unwrap();
+    // They are brought up to date once a second.
+    let begun = Instant::now();
+    let wanted = [
+        "\nrejoin_command_calls_total{command=\"set\"} 3\n",
+        "\nrejoin_command_failures_total{command=\"lpush\"} 1\n",
+        "\nrejoin_errors_total{error=\"WRONGTYPE\"} 1\n",
+        "\nrejoin_keys{db=\"0\"} 1\n",
+        "\nrejoin_is_master 1\n",
+    ];
+    loop {
+        let text = scrape(port).unwrap();
+        let missing: Vec<_> = wanted.iter().filter(|line| !text.contains(**line)).collect();
+        if missing.is_empty() {
+            break;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{missing:?} not in {text}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let log = std::fs::read_to_string(node.log_path()).unwrap();
+    assert!(log.lines().all(|line| line.starts_with('{') && line.ends_with('}')), "{log}");
+    assert!(log.contains("\"message\":\"Ready to accept connections tcp\""), "{log}");
 }
