@@ -21,7 +21,10 @@ use rejoin_actors::{
         links::{LINKS_INBOX_MAX, LinksMessage},
         shard::{SHARD_INBOX_MAX, ShardMessage},
     },
-    shard::run::{self as shard, ShardSeed},
+    shard::{
+        metrics::MetricsRecorder,
+        run::{self as shard, ShardSeed},
+    },
 };
 use rejoin_commands::Settings;
 use rejoin_persistence::log::{HotLog, LogHandle};
@@ -41,13 +44,16 @@ pub struct NodeOptions {
     pub config_file: String,
     /// How other nodes are reached. Clients and stock replicas always come by TCP.
     pub transport: Arc<dyn Transport>,
+    /// Where the node's metrics go, once a second; nowhere by default. Never the process-wide recorder: several nodes in one
+    /// process have one each.
+    pub recorder: Option<MetricsRecorder>,
 }
 
 impl NodeOptions {
     /// A node with these settings that reaches others by TCP.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, config_file: String::new(), transport: Arc::new(TcpTransport) }
+        Self { settings, config_file: String::new(), transport: Arc::new(TcpTransport), recorder: None }
     }
 }
 
@@ -87,7 +93,7 @@ pub struct Node {
 impl Node {
     /// Starts a node. When this returns, it serves; what happens to it later comes as events.
     pub fn start(options: NodeOptions) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
-        let NodeOptions { settings, config_file, transport } = options;
+        let NodeOptions { settings, config_file, transport, recorder } = options;
         let (events, received) = NodeEvents::channel();
         let clock = Clock::start();
         let dir = std::path::absolute(&settings.dir)
@@ -154,6 +160,7 @@ impl Node {
             events,
             clock,
             inbox: shard_inbox,
+            recorder,
             random: rand::random,
         };
         node.spawn("shard", move || shard::run(seed, &started))?;

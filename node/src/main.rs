@@ -3,6 +3,7 @@
 //! Everything that a node does is in the library; here is only what a program does and a library must not: arguments,
 //! signals, the process-wide log and allocator, the exit status.
 
+mod metrics_endpoint;
 mod process;
 mod signals;
 mod telemetry;
@@ -23,7 +24,7 @@ use tracing::{error, info, warn};
 
 use self::{
     process::PidFile,
-    telemetry::{LogControls, LogOutput, LogRole},
+    telemetry::{LogControls, LogFormat, LogOutput, LogRole},
 };
 
 #[global_allocator]
@@ -101,7 +102,7 @@ fn install_log(settings: &Settings) -> Result<LogControls, String> {
         "" => LogOutput::Stdout,
         file => LogOutput::File(Path::new(&settings.dir).join(file)),
     };
-    telemetry::install(&settings.loglevel, output)
+    telemetry::install(&settings.loglevel, LogFormat::parse(&settings.log_format), output)
         .map_err(|error| format!("Can't open the log file: {error}"))
 }
 
@@ -134,7 +135,8 @@ fn pid_file(settings: &Settings) -> Option<PidFile> {
 fn serve(loaded: Loaded, log: &LogControls) -> Result<(), String> {
     let (port, is_replica) = (loaded.settings.port, loaded.settings.replicaof.is_some());
     let config_file = loaded.config_file.unwrap_or_default().to_string_lossy().into_owned();
-    let options = NodeOptions { config_file, ..NodeOptions::new(loaded.settings) };
+    let recorder = metrics_endpoint::start(&loaded.settings)?;
+    let options = NodeOptions { config_file, recorder, ..NodeOptions::new(loaded.settings) };
     let (node, events) = Node::start(options).map_err(|error| why_not_started(error, port))?;
     log.set_role(role_of(is_replica));
 

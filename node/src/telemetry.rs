@@ -8,7 +8,7 @@
 //! The role is `M` (master), `S` (replica) or `C` (not serving yet; redis-server's `X`, a sentinel, does not occur
 //! here). The levels are `#` warning, `*` notice, `-` verbose and `.` debug; in the code they are `warn` and `error`,
 //! `info`, `debug` and `trace`. Fields follow the text as `name=value`, then the spans around it, the innermost
-//! first: `[link id=3 peer=10.0.0.7:6379]`.
+//! first: `[link id=3 peer=10.0.0.7:6379]`. With `log-format json` a line is a JSON object of the same parts.
 //!
 //! Only the program installs it; a library that embeds the node brings its own subscriber. Nothing is buffered: an
 //! event is one write, and a log file is opened anew for each, as redis-server does, so that it may be renamed or
@@ -26,6 +26,7 @@ use std::{
     },
 };
 
+use serde_json::{Value, json};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -76,6 +77,22 @@ impl LogOutput {
         if written.is_err() {
             let _ = io::stderr().lock().write_all(line.as_bytes());
         }
+    }
+}
+
+/// What a line looks like (`log-format`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// As redis-server's.
+    Redis,
+    /// One JSON object: `time` (UTC), `pid`, `role`, `level` (redis-server's names), `message`, `fields`, `spans`.
+    Json,
+}
+
+impl LogFormat {
+    /// What is not a format's name counts as `redis`.
+    pub(crate) fn parse(name: &str) -> Self {
+        if name.eq_ignore_ascii_case("json") { Self::Json } else { Self::Redis }
     }
 }
 
@@ -137,32 +154,37 @@ fn level_index(loglevel: &str) -> u8 {
 ///
 /// # Errors
 /// A log file that cannot be opened, or a subscriber that is installed already.
-pub(crate) fn install(loglevel: &str, output: LogOutput) -> io::Result<LogControls> {
+pub(crate) fn install(loglevel: &str, format: LogFormat, output: LogOutput) -> io::Result<LogControls> {
     if let LogOutput::File(path) = &output {
         LogOutput::open(path)?;
     }
-    let (subscriber, controls) = subscriber(loglevel, output);
+    let (subscriber, controls) = subscriber(loglevel, format, output);
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
     Ok(controls)
 }
 
-fn subscriber(loglevel: &str, output: LogOutput) -> (impl Subscriber + Send + Sync, LogControls) {
+fn subscriber(
+    loglevel: &str,
+    format: LogFormat,
+    output: LogOutput,
+) -> (impl Subscriber + Send + Sync, LogControls) {
     let controls = LogControls::new(loglevel);
-    let layer = RedisLines { controls: controls.clone(), output, pid: std::process::id() };
+    let layer = Lines { controls: controls.clone(), output, format, pid: std::process::id() };
     (Registry::default().with(layer), controls)
 }
 
 /// Turns events into lines.
-struct RedisLines {
+struct Lines {
     controls: LogControls,
     output: LogOutput,
+    format: LogFormat,
     pid: u32,
 }
 
-/// The fields of a span, as they stand in a line.
-struct SpanFields(String);
+/// The fields of a span.
+struct SpanFields(Vec<(&'static str, Value)>);
 
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RedisLines {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
     /// Libraries below us are heard when they warn, and in full only under `debug`.
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let level = self.controls.level();
@@ -177,9 +199,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RedisLines {
 
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
         if let Some(span) = context.span(id) {
-            let mut line = Line::default();
-            attributes.record(&mut line);
-            span.extensions_mut().insert(SpanFields(line.fields));
+            let mut said = Said::default();
+            attributes.record(&mut said);
+            span.extensions_mut().insert(SpanFields(said.fields));
         }
     }
 
@@ -187,31 +209,101 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RedisLines {
         if let Some(span) = context.span(id)
             && let Some(fields) = span.extensions_mut().get_mut::<SpanFields>()
         {
-            let mut line = Line { text: String::new(), fields: std::mem::take(&mut fields.0) };
-            values.record(&mut line);
-            fields.0 = line.fields;
+            let mut said = Said { text: String::new(), fields: std::mem::take(&mut fields.0) };
+            values.record(&mut said);
+            fields.0 = said.fields;
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut line = Line::default();
-        event.record(&mut line);
-        let mut text = format!(
-            "{}:{} {} {} {}{}",
-            self.pid,
-            char::from(self.controls.shared.role.load(Relaxed)),
-            jiff::Zoned::now().strftime("%d %b %Y %H:%M:%S%.3f"),
-            level_mark(*event.metadata().level()),
-            line.text,
-            line.fields
-        );
+        let mut said = Said::default();
+        event.record(&mut said);
+        let mut spans = Vec::new();
         for span in context.event_scope(event).into_iter().flatten() {
             let extensions = span.extensions();
-            let fields = extensions.get::<SpanFields>().map_or("", |fields| fields.0.as_str());
-            let _ = write!(text, " [{}{fields}]", span.name());
+            let fields = extensions.get::<SpanFields>().map(|fields| fields.0.clone()).unwrap_or_default();
+            spans.push((span.name(), fields));
         }
-        text.push('\n');
-        self.output.write(&text);
+        let role = self.controls.shared.role.load(Relaxed);
+        let mut line = match self.format {
+            LogFormat::Redis => redis_line(self.pid, role, *event.metadata().level(), &said, &spans),
+            LogFormat::Json => json_line(self.pid, role, *event.metadata().level(), &said, spans),
+        };
+        line.push('\n');
+        self.output.write(&line);
+    }
+}
+
+type Spans = [(&'static str, Vec<(&'static str, Value)>)];
+
+fn redis_line(pid: u32, role: u8, level: Level, said: &Said, spans: &Spans) -> String {
+    let mut line = format!(
+        "{pid}:{} {} {} ",
+        char::from(role),
+        jiff::Zoned::now().strftime("%d %b %Y %H:%M:%S%.3f"),
+        level_mark(level)
+    );
+    let _ = write!(OneLine(&mut line), "{}", said.text);
+    push_fields(&mut line, &said.fields);
+    for (name, fields) in spans {
+        let _ = write!(line, " [{name}");
+        push_fields(&mut line, fields);
+        line.push(']');
+    }
+    line
+}
+
+fn push_fields(line: &mut String, fields: &[(&'static str, Value)]) {
+    for (name, value) in fields {
+        let _ = write!(line, " {name}=");
+        let _ = match value {
+            Value::String(text) => write!(OneLine(line), "{text}"),
+            other => write!(line, "{other}"),
+        };
+    }
+}
+
+fn json_line(
+    pid: u32,
+    role: u8,
+    level: Level,
+    said: &Said,
+    spans: Vec<(&'static str, Vec<(&'static str, Value)>)>,
+) -> String {
+    let object = |fields: Vec<(&'static str, Value)>| {
+        Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    };
+    let spans: Vec<Value> =
+        spans.into_iter().map(|(name, fields)| json!({"name": name, "fields": object(fields)})).collect();
+    let mut line = json!({
+        "time": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        "pid": pid,
+        "role": match role {
+            b'M' => "master",
+            b'S' => "replica",
+            _ => "starting",
+        },
+        "level": level_name(level),
+        "message": said.text,
+    });
+    // What there is none of is left out.
+    if !said.fields.is_empty() {
+        line["fields"] = object(said.fields.clone());
+    }
+    if !spans.is_empty() {
+        line["spans"] = Value::Array(spans);
+    }
+    line.to_string()
+}
+
+/// redis-server's names, and `error` for what it has no name for.
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warning",
+        Level::INFO => "notice",
+        Level::DEBUG => "verbose",
+        Level::TRACE => "debug",
     }
 }
 
@@ -224,36 +316,45 @@ fn level_mark(level: Level) -> char {
     }
 }
 
-/// What an event or a span says: the text, and its fields as ` name=value`.
+/// What an event or a span says: the text and its fields.
 #[derive(Default)]
-struct Line {
+struct Said {
     text: String,
-    fields: String,
+    fields: Vec<(&'static str, Value)>,
 }
 
-impl Line {
-    fn field(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let to = if field.name() == "message" {
-            &mut self.text
-        } else {
-            let _ = write!(self.fields, " {}=", field.name());
-            &mut self.fields
-        };
-        let _ = write!(OneLine(to), "{value}");
+impl Said {
+    fn field(&mut self, field: &Field, value: Value) {
+        match value {
+            Value::String(text) if field.name() == "message" => self.text = text,
+            value => self.fields.push((field.name(), value)),
+        }
     }
 }
 
-impl Visit for Line {
+impl Visit for Said {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.field(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.field(field, value.into());
+    }
+
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.field(field, format_args!("{value}"));
+        self.field(field, value.into());
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.field(field, format_args!("{value}"));
+        self.field(field, value.to_string().into());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.field(field, format_args!("{value:?}"));
+        self.field(field, format!("{value:?}").into());
     }
 }
 
@@ -286,11 +387,37 @@ mod tests {
     fn lines_of(loglevel: &str, log: impl FnOnce(&LogControls, &PathBuf)) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("rejoin.log");
-        let (subscriber, controls) = subscriber(loglevel, LogOutput::File(path.clone()));
+        let (subscriber, controls) = subscriber(loglevel, LogFormat::Redis, LogOutput::File(path.clone()));
         tracing::subscriber::with_default(subscriber, || log(&controls, &path));
         let text = fs::read_to_string(&path).unwrap();
         let pid = format!("{}:", std::process::id());
         text.lines().map(|line| line.strip_prefix(&pid).expect("the pid comes first").to_owned()).collect()
+    }
+
+    #[test]
+    fn a_json_line_has_the_same_parts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("rejoin.log");
+        let (subscriber, controls) = subscriber("notice", LogFormat::Json, LogOutput::File(path.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            controls.set_role(LogRole::Replica);
+            let span = info_span!("link", id = 3, peer = "10.0.0.7:6379");
+            span.in_scope(|| warn!(wanted = 501u64, why = "a \"quoted\"\nline", "partial resync refused"));
+            info!("Ready to accept connections tcp");
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [refused, ready] = lines.as_slice() else { panic!("{text}") };
+        assert_eq!(refused["level"], "warning");
+        assert_eq!(refused["role"], "replica");
+        assert_eq!(refused["pid"], std::process::id());
+        assert_eq!(refused["message"], "partial resync refused");
+        assert_eq!(refused["fields"], json!({"wanted": 501, "why": "a \"quoted\"\nline"}));
+        assert_eq!(refused["spans"], json!([{"name": "link", "fields": {"id": 3, "peer": "10.0.0.7:6379"}}]));
+        let time = refused["time"].as_str().unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok() && time.len() == 24, "{time}");
+        assert_eq!(ready["message"], "Ready to accept connections tcp");
+        assert!(ready.get("fields").is_none() && ready.get("spans").is_none());
     }
 
     /// What follows the time.

@@ -5,11 +5,12 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc::Receiver,
+    sync::{Arc, mpsc::Receiver},
     thread,
     time::{Duration, Instant},
 };
 
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rejoin::{Node, NodeError, NodeEvent, NodeOptions, Settings};
 
 /// For what must happen and takes as long as the machine takes.
@@ -183,4 +184,27 @@ fn a_node_that_is_dropped_lets_go_of_its_port() {
     let again = Settings { port: at.port(), ..settings() };
     let (node, _events) = Node::start(NodeOptions::new(again)).unwrap();
     assert_eq!(address(&node), at);
+}
+
+#[test]
+fn each_node_has_a_recorder_of_its_own() {
+    let start = |_| {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let options = NodeOptions { recorder: Some(Arc::new(recorder)), ..NodeOptions::new(settings()) };
+        (Node::start(options).unwrap(), handle)
+    };
+    let [((one, _), of_one), ((two, _), of_two)] = [(); 2].map(start);
+    for _ in 0..3 {
+        ask(&one, "SET key value");
+    }
+    ask(&two, "SET key value");
+    let calls = |count: u32| format!("rejoin_command_calls_total{{command=\"set\"}} {count}\n");
+    wait_until("the metrics are brought up to date", || {
+        of_one.render().contains(&calls(3)) && of_two.render().contains(&calls(1))
+    });
+    // What the node forgets, the recorder does not.
+    ask(&one, "CONFIG RESETSTAT");
+    ask(&one, "SET key value");
+    wait_until("the counter goes on", || of_one.render().contains(&calls(4)));
 }

@@ -40,6 +40,7 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::SettingChanged { name } => shard.apply_setting(name),
         Effect::ChangeReplId => shard.change_replid(),
         Effect::RefuseHttp { client } => shard.refuse_http(client),
+        Effect::Log { text } => tracing::warn!("{text}"),
         Effect::CloseReplicas => shard.control.drop_replicas("CLIENT KILL"),
         // Answered where the master's stream is applied; a client cannot ask for it.
         Effect::AckMaster { .. } | Effect::Sleep { .. } => {}

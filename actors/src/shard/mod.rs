@@ -16,6 +16,7 @@ pub(crate) mod effects;
 pub(crate) mod execute;
 pub(crate) mod inbox;
 pub(crate) mod listener;
+pub mod metrics;
 pub(crate) mod process;
 pub mod run;
 pub(crate) mod ticks;
@@ -39,7 +40,7 @@ use crate::{
     control::ControlPlane,
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
-    shard::{connection::Connection, upstream::UpstreamStream},
+    shard::{connection::Connection, metrics::NodeMetrics, upstream::UpstreamStream},
 };
 
 /// The shard, as its tasks share it.
@@ -76,6 +77,8 @@ pub struct Shard {
     pub(crate) http_refused_at: Option<Instant>,
     /// Bytes to and from other nodes, counted by the links.
     pub(crate) traffic: Arc<Traffic>,
+    /// What metrics were registered, where somebody wants them.
+    pub(crate) metrics: Option<NodeMetrics>,
     /// Random bytes for replication ids.
     pub(crate) random_id: fn() -> [u8; 20],
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rejoin_commands::{Engine, Settings};
+use rejoin_commands::{Engine, MonotonicClock, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
 use rejoin_persistence::log::HotLog;
 use rejoin_protocol::{Offset, ReplicationId};
@@ -23,7 +23,11 @@ use crate::{
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
     messages::shard::ShardMessage,
-    shard::{Shard, SharedShard, execute, inbox, listener, ticks, turn, unix_now, upstream},
+    shard::{
+        Shard, SharedShard, execute, inbox, listener,
+        metrics::{MetricsRecorder, NodeMetrics},
+        ticks, turn, unix_now, upstream,
+    },
 };
 
 /// How long the last replies may take to leave when the node stops.
@@ -51,6 +55,8 @@ pub struct ShardSeed {
     pub clock: Clock,
     /// Messages from the control plane.
     pub inbox: mpsc::Receiver<ShardMessage>,
+    /// Where metrics go, if anywhere.
+    pub recorder: Option<MetricsRecorder>,
     /// Random bytes.
     pub random: fn() -> [u8; 20],
 }
@@ -128,6 +134,13 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(97 /* EAFNOSUPPORT */)
 }
 
+/// The clock that commands are timed by: the processor's counter where it is steady (some 10 ns per look), the operating
+/// system's clock elsewhere. It is calibrated here once per process, which takes a few milliseconds.
+fn command_clock() -> MonotonicClock {
+    let clock = quanta::Clock::new();
+    Box::new(move || clock.delta_as_nanos(0, clock.raw()))
+}
+
 fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) {
     let offset: Offset = seed.log.appended();
     let mut hash_seed = [0; 16];
@@ -136,6 +149,7 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
     let mut random_seed = [0; 8];
     random_seed.copy_from_slice(&(seed.random)()[..8]);
     let mut engine = Engine::new(seed.settings, keyspace, offset, u64::from_le_bytes(random_seed));
+    engine.set_clock(command_clock());
     engine.now = unix_now();
     let status = &mut engine.status;
     status.replid = seed.replid;
@@ -166,6 +180,7 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
         stopping: false,
         http_refused_at: None,
         traffic: seed.traffic,
+        metrics: seed.recorder.map(NodeMetrics::new),
         random_id: seed.random,
     };
     (Rc::new(RefCell::new(shard)), seed.inbox, seed.clock)

@@ -46,6 +46,9 @@ impl Shard {
         if last_look.is_none_or(|at| at.elapsed() >= PROCESS_LOOK_PERIOD) {
             *last_look = Some(Instant::now());
             process::look(&mut self.engine.status.process);
+            if let Some(metrics) = &mut self.metrics {
+                metrics.update(&self.engine);
+            }
         }
     }
 
@@ -55,9 +58,13 @@ impl Shard {
             return;
         }
         let begun = Instant::now();
-        while self.engine.expire_due(EXPIRE_STEP_KEYS_MAX) > 0 && begun.elapsed() < EXPIRE_BUDGET {
+        let mut is_cut = false;
+        while !is_cut && self.engine.expire_due(EXPIRE_STEP_KEYS_MAX) > 0 {
             self.publish_log();
+            is_cut = begun.elapsed() >= EXPIRE_BUDGET;
         }
+        let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.engine.note_expire_cycle(nanos, is_cut);
     }
 
     /// Puts a PING into the stream, so that replicas see a living master: it takes an offset like any command.

@@ -32,6 +32,18 @@ const LATER: &[Oracle] = &[Oracle::Redis8, Oracle::Valkey9];
 
 const EXCEPTIONS: &[Exception] = &[
     Exception {
+        oracles: &[Oracle::Valkey9],
+        command: "READONLY",
+        replies: |_, actual| is_error(actual, "cluster support disabled"),
+        reason: "since Valkey 9 a server outside a cluster has a use for it; Redis refuses it, and so do we",
+    },
+    Exception {
+        oracles: &[Oracle::Valkey9],
+        command: "READWRITE",
+        replies: |_, actual| is_error(actual, "cluster support disabled"),
+        reason: "as for READONLY",
+    },
+    Exception {
         oracles: &[Oracle::Redis7],
         command: "BITCOUNT",
         replies: |expected, actual| matches!(expected, Reply::Integer(_)) && actual.is_error(),

@@ -36,6 +36,7 @@ impl Engine {
         let Some(slot) = self.sessions.slot_of(client) else { return Err(no_session()) };
         let Some(mut session) = self.sessions.take(slot, client) else { return Err(no_session()) };
         session.last_active = self.now;
+        self.begin_timing();
         let outcome = self.apply_request(&mut session, request);
         session.out.clear();
         self.sessions.put_back(slot, session);
@@ -76,7 +77,6 @@ impl Engine {
             }
             _ => {}
         }
-        self.stats.commands_processed += 1;
         self.run(session, command, request).map_err(|failure| failed(command, failure))
     }
 
@@ -84,7 +84,6 @@ impl Engine {
         let Some(transaction) = self.end_transaction(session) else {
             return Err(failed(exec, Failure::text("ERR EXEC without MULTI")));
         };
-        self.stats.commands_processed += transaction.queued.len() as u64;
         self.run_queued(session, &transaction.queued).map_err(|(command, failure)| failed(command, failure))
     }
 }

@@ -62,6 +62,12 @@ impl Blocked {
         }
     }
 
+    /// A client that waited is being tried again.
+    #[inline]
+    pub(crate) fn is_serving(&self) -> bool {
+        self.is_serving
+    }
+
     /// A whole database was exchanged for another.
     pub(crate) fn database_changed(&mut self, db: DbIndex) {
         let keys: Vec<_> = self.waiters.keys().filter(|(other, _)| *other == db).cloned().collect();
@@ -242,9 +248,6 @@ impl Engine {
         if self.log.bytes().len() != logged {
             session.last_write = self.log.offset();
         }
-        if session.out.get(replied) == Some(&b'-') {
-            self.stats.count_error(&session.out[replied..]);
-        }
         if session.reply_mode == ReplyMode::Off {
             session.out.truncate(replied);
         }
@@ -291,6 +294,9 @@ impl Engine {
             }
             Waiting::Replicas { offset, .. } => Some(self.replicas_holding(*offset)),
         };
+        if let Some(error) = how.error() {
+            self.stats.count_error(format!("-{error}").as_bytes());
+        }
         let Some(session) = self.sessions.get_mut(client) else { return false };
         match (how.error(), held) {
             _ if session.reply_mode == ReplyMode::Off => {}

@@ -46,6 +46,8 @@ bitflags! {
         const NO_TOUCH = 1 << 15;
         /// Refused unless `enable-debug-command` allows it.
         const PROTECTED = 1 << 16;
+        /// Never in the slow log: what it executes stands there itself.
+        const SKIP_SLOWLOG = 1 << 17;
     }
 }
 
@@ -74,7 +76,7 @@ impl KeySpec {
 }
 
 /// One row of the command table.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Command {
     /// Its name in lower case; a subcommand's own name only (`setname`).
     pub name: &'static str,
@@ -97,6 +99,9 @@ pub struct Command {
     pub handler: Handler,
     /// Its subcommands; their handlers run in place of `handler`.
     pub subcommands: &'static [Command],
+    /// Its place among all rows, subcommands included: what is counted for each command stands in arrays by it. Given when
+    /// the table is built; 0 before.
+    pub number: u16,
 }
 
 impl Command {
@@ -122,6 +127,7 @@ impl Command {
             summary,
             handler,
             subcommands: &[],
+            number: 0,
         }
     }
 

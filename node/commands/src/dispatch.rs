@@ -17,6 +17,7 @@ impl Engine {
         let Some(mut session) = self.sessions.take(slot, client) else { return };
         if session.is_open() {
             self.must_not_wait = true;
+            self.begin_timing();
             self.dispatch(&mut session, request);
             self.must_not_wait = false;
         }
@@ -35,9 +36,6 @@ impl Engine {
             Ok(command) => self.admitted(session, command, request),
             Err(refusal) => self.refuse(session, request, &refusal),
         }
-        if session.out.get(replied) == Some(&b'-') {
-            self.stats.count_error(&session.out[replied..]);
-        }
         if mode != ReplyMode::On {
             mute(session, replied);
         }
@@ -51,7 +49,6 @@ impl Engine {
             return;
         }
         session.last_command = Some(command);
-        self.stats.commands_processed += 1;
         let logged = self.log.bytes().len();
         self.log.begin_unit();
         // A failure stands in the reply already.
@@ -134,6 +131,7 @@ impl Engine {
         }
         let is_exec = request.args[0].eq_ignore_ascii_case(b"exec");
         let text = refusal.reply();
+        let replied = session.out.len();
         if is_exec {
             self.end_transaction(session);
             let mut whole = b"EXECABORT Transaction discarded because of: ".to_vec();
@@ -147,7 +145,11 @@ impl Engine {
             }
             reply_error(session, &text);
         }
-        self.stats.commands_rejected += 1;
+        self.stats.count_error(&session.out[replied..]);
+        // An unknown command is nobody's.
+        if let Ok(command) = find(request) {
+            self.count_rejected(command);
+        }
     }
 }
 

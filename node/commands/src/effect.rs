@@ -55,6 +55,11 @@ pub enum Effect {
         /// Whose.
         client: ClientId,
     },
+    /// A line for the log (DEBUG LOG).
+    Log {
+        /// What it says.
+        text: String,
+    },
     /// Close the connections of all replicas (CLIENT KILL TYPE replica).
     CloseReplicas,
 }
@@ -74,6 +79,7 @@ impl Effect {
             | Self::SettingChanged { .. }
             | Self::AckMaster { .. }
             | Self::RefuseHttp { .. }
+            | Self::Log { .. }
             | Self::CloseReplicas => false,
         }
     }

@@ -10,9 +10,10 @@ use crate::{
     dispatch::reply_error,
     node::{
         pause::Pause,
-        rates::Rates,
+        rates::{BufferPeaks, Rates},
         status::{NodeStatus, Stats},
     },
+    observing::{Observed, Outcome},
     propagation::Propagation,
     session::Sessions,
     watch::Watches,
@@ -78,6 +79,10 @@ pub struct Engine {
     pub(crate) turn_ended: bool,
     /// What the instantaneous figures of INFO are made of.
     pub(crate) rates: Rates,
+    /// The largest buffers of clients lately.
+    pub(crate) buffer_peaks: BufferPeaks,
+    /// What is counted and timed of each command.
+    pub(crate) observed: Observed,
     /// State of the generator behind [`Engine::random`].
     random_state: u64,
 }
@@ -105,6 +110,8 @@ impl Engine {
             must_not_wait: false,
             turn_ended: false,
             rates: Rates::default(),
+            buffer_peaks: BufferPeaks::default(),
+            observed: Observed::new(),
             random_state: random_seed | 1,
         }
     }
@@ -148,8 +155,8 @@ impl Engine {
         }
     }
 
-    /// Runs a handler as (part of) a unit: stamps positions, takes back a failed reply, propagates what was changed.
-    /// The caller begins and ends the unit.
+    /// Runs a handler as (part of) a unit: stamps positions, takes back a failed reply, propagates what was changed, and
+    /// counts all that. The caller begins and ends the unit.
     pub(crate) fn run(
         &mut self,
         session: &mut Session,
@@ -157,6 +164,7 @@ impl Engine {
         request: Request<'_>,
     ) -> Result<(), Failure> {
         self.keyspace.set_position(self.log.position());
+        let (begin, is_again) = (self.observed.lap(), self.blocked.is_serving());
         let replied = session.out.len();
         let mut call = Call::new(self, session, command, request);
         let outcome = (command.handler)(&mut call);
@@ -164,7 +172,9 @@ impl Engine {
         if let Err(failure) = &outcome {
             session.out.truncate(replied);
             reply_error(session, &failure.reply());
+            self.stats.count_error(&session.out[replied..]);
         }
+        self.observe(session, command, request, Outcome { begin, is_again, failed: outcome.is_err() });
         outcome
     }
 

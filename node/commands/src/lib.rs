@@ -5,7 +5,7 @@
 //!
 //! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`] and
 //! `dispatch` (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log),
-//! [`apply`] (the master's stream), then the handlers: [`data`], [`session`], [`node`].
+//! [`apply`] (the master's stream), `observing` (counters, slow log), then the handlers: [`data`], [`session`], [`node`].
 //!
 //! Invariants:
 //! * a reply is written to the session's output only, and a write's log bytes to the engine's log only; who sends
@@ -23,6 +23,7 @@ pub mod effect;
 pub mod engine;
 pub mod failure;
 pub mod node;
+pub(crate) mod observing;
 pub mod propagation;
 pub mod session;
 pub mod settings;
@@ -39,6 +40,7 @@ pub use command::{Command, Flags, Handler, KeySpec};
 pub use effect::Effect;
 pub use engine::{Engine, Request, Role};
 pub use failure::Failure;
+pub use observing::{CommandTotals, MonotonicClock};
 pub use session::{Session, SessionKind};
 pub use settings::Settings;
 pub use turn::{Applied, Input, TurnReport};

@@ -98,6 +98,24 @@ pub struct Settings {
     pub enable_debug_command: String,
     /// `shutdown-timeout`, seconds.
     pub shutdown_timeout_seconds: u64,
+    /// `metrics-port`; 0 is off.
+    pub metrics_port: u16,
+    /// `metrics-bind`, one address.
+    pub metrics_bind: String,
+    /// `log-format`: redis or json.
+    pub log_format: String,
+    /// `slowlog-log-slower-than`, microseconds; negative is off.
+    pub slowlog_micros: i64,
+    /// `slowlog-max-len`.
+    pub slowlog_entries_max: usize,
+    /// `latency-monitor-threshold`, milliseconds; 0 is off.
+    pub latency_monitor_millis: u64,
+    /// The shortest time of a command that the slow log or the latency monitor wants to hear of.
+    pub noteworthy_nanos: u64,
+    /// `latency-tracking`.
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`, as they are shown.
+    pub latency_percentiles: Vec<String>,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// Settings without a field, by name, where they differ from their default.
@@ -207,6 +225,16 @@ impl Settings {
         }
     }
 
+    /// What follows from the settings of the slow log and the latency monitor.
+    fn noteworthy_nanos(&self) -> u64 {
+        let slow = u64::try_from(self.slowlog_micros).map_or(u64::MAX, |micros| micros.saturating_mul(1000));
+        let spike = match self.latency_monitor_millis {
+            0 => u64::MAX,
+            millis => millis.saturating_mul(1_000_000),
+        };
+        slow.min(spike)
+    }
+
     fn read(&self, row: &Row) -> String {
         match row.field {
             Some(field) => (field.read)(self),
@@ -221,6 +249,7 @@ impl Settings {
                 self.others.insert(row.name, canonical);
             }
         }
+        self.noteworthy_nanos = self.noteworthy_nanos();
     }
 }
 

@@ -63,15 +63,22 @@ struct Place {
 struct Table {
     places: Box<[Option<Place>; PLACES]>,
     rows: Vec<&'static Command>,
-    /// `container|subcommand` of every subcommand, for CLIENT LIST.
-    full_names: Vec<(&'static Command, Box<str>)>,
+    /// All rows by their numbers, each container before its subcommands.
+    numbered: Vec<&'static Command>,
+    /// `get`, `container|subcommand`; by the rows' numbers.
+    full_names: Vec<Box<str>>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
 
 impl Table {
     fn build() -> Self {
-        let mut table = Self { places: Box::new([None; PLACES]), rows: Vec::new(), full_names: Vec::new() };
+        let mut table = Self {
+            places: Box::new([None; PLACES]),
+            rows: Vec::new(),
+            numbered: Vec::new(),
+            full_names: Vec::new(),
+        };
         for group in data::GROUPS.iter().chain(session::GROUPS).chain(node::GROUPS) {
             for row in *group {
                 table.insert(row);
@@ -81,7 +88,8 @@ impl Table {
         table
     }
 
-    fn insert(&mut self, row: &'static Command) {
+    /// Numbers a row and its subcommands. The numbered copies live as long as the process, as the table does.
+    fn insert(&mut self, row: &Command) {
         let name = Folded::of(row.name.as_bytes());
         let is_exact =
             row.name.len() <= Folded::LEN_MAX && row.name.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -90,11 +98,24 @@ impl Table {
             assert!(other.row.name != row.name, "two rows of the command table share a name");
             place = (place + 1) % PLACES;
         }
+        let number = self.number(row.name.into());
+        let subcommands: Vec<Command> = row
+            .subcommands
+            .iter()
+            .map(|sub| Command { number: self.number(format!("{}|{}", row.name, sub.name).into()), ..*sub })
+            .collect();
+        let row: &'static Command =
+            Box::leak(Box::new(Command { number, subcommands: subcommands.leak(), ..*row }));
         self.places[place] = Some(Place { name, is_exact, row });
         self.rows.push(row);
-        for sub in row.subcommands {
-            self.full_names.push((sub, format!("{}|{}", row.name, sub.name).into()));
-        }
+        self.numbered.push(row);
+        self.numbered.extend(row.subcommands);
+    }
+
+    fn number(&mut self, full_name: Box<str>) -> u16 {
+        let number = self.full_names.len();
+        self.full_names.push(full_name);
+        u16::try_from(number).unwrap_or(u16::MAX)
     }
 }
 
@@ -124,15 +145,20 @@ pub fn subcommand(container: &'static Command, name: &[u8]) -> Option<&'static C
 
 /// The name under which Redis shows a row: `get`, `client|list`.
 #[must_use]
-pub fn full_name(command: &'static Command) -> &'static str {
-    let row = TABLE.full_names.iter().find(|(row, _)| std::ptr::eq(*row, command));
-    row.map_or(command.name, |(_, name)| name)
+pub fn full_name(command: &Command) -> &'static str {
+    TABLE.full_names.get(usize::from(command.number)).map_or(command.name, |name| name)
 }
 
 /// All rows, containers included, subcommands not.
 #[must_use]
 pub fn rows() -> &'static [&'static Command] {
     &TABLE.rows
+}
+
+/// All rows by their numbers, each container before its subcommands.
+#[must_use]
+pub fn numbered() -> &'static [&'static Command] {
+    &TABLE.numbered
 }
 
 #[cfg(test)]
@@ -161,5 +187,14 @@ mod tests {
                 assert_eq!(full_name(sub), format!("{}|{}", row.name, sub.name));
             }
         }
+    }
+
+    #[test]
+    fn every_row_stands_at_its_number() {
+        for (number, row) in numbered().iter().enumerate() {
+            assert_eq!(usize::from(row.number), number, "{}", full_name(row));
+        }
+        let rows_and_subcommands: usize = rows().iter().map(|row| 1 + row.subcommands.len()).sum();
+        assert_eq!(numbered().len(), rows_and_subcommands);
     }
 }

@@ -245,6 +245,7 @@ impl Engine {
                 .map(|request| (0, request))
                 .collect();
             self.touch_window(&mut [&mut *input], &window, Some(session.db));
+            self.begin_timing();
             let begin = input.requests[input.next].begin;
             let (mut border, mut end) = (begin, begin);
             for (_, request) in window {
@@ -304,6 +305,7 @@ impl Engine {
             return;
         }
         self.touch_window(inputs, window, None);
+        self.begin_timing();
         for requests in window.chunk_by(|a, b| a.0 == b.0) {
             let input = &mut *inputs[requests[0].0];
             let Some((slot, mut session)) = self.take_session(input) else { continue };
@@ -316,6 +318,7 @@ impl Engine {
                 report.executed += 1;
                 with_request(input, request, |request| self.dispatch(&mut session, request));
             }
+            self.buffer_peaks.note(input.buffer.len(), session.out.len());
             self.sessions.put_back(slot, session);
         }
     }
@@ -397,7 +400,7 @@ impl Engine {
             error.write_text(&mut text);
             reply_error(session, &text);
             session.closing = true;
-            self.stats.count_error(b"-ERR");
+            self.stats.count_error(b"-ERR Protocol error");
             self.ask(Effect::CloseClient { client: input.client, after_reply: true });
         }
     }

@@ -99,6 +99,12 @@ impl Database {
         self.expiries.len()
     }
 
+    /// How many keys have an expiry at or before `now` and are still there. Costs a step for each hundred of them.
+    #[must_use]
+    pub fn due_len(&self, now: UnixMillis) -> usize {
+        self.expiries.due_len(expiries::clamp(now))
+    }
+
     /// Mean milliseconds to live of volatile keys, estimated (INFO's avg_ttl): the mean expiry less `now`, so keys
     /// that are long expired but still there pull it down.
     #[must_use]

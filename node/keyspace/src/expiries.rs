@@ -107,6 +107,26 @@ impl Expiries {
         self.sum_millis.checked_div(self.len as u128).map(|mean| mean as u64)
     }
 
+    /// How many records are due at `millis` or before. Costs a step for each chunk of them.
+    pub(crate) fn due_len(&self, millis: u64) -> usize {
+        let mut due = 0;
+        for chunk in self.chunks.values() {
+            match chunk.partition_point(|record| record.millis() <= millis) {
+                all if all == chunk.len() => due += all,
+                some => {
+                    due += some;
+                    break;
+                }
+            }
+        }
+        due + self
+            .repeated
+            .iter()
+            .take_while(|(record, _)| record.millis() <= millis)
+            .map(|(_, n)| n)
+            .sum::<usize>()
+    }
+
     /// All records, the earliest first, each once.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Record> {
         self.chunks.values().flatten().copied()

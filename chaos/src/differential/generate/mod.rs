@@ -1,7 +1,7 @@
 //! Makes programs: seeded sequences of commands over a few keys, so that types collide and everything meets everything.
 //!
 //! The commands and their options stand as patterns in the tables of [`strings`], [`bitmaps`], [`hashes`], [`sets`],
-//! [`sorted_sets`], [`lists`], [`keys`] and [`session`];
+//! [`sorted_sets`], [`lists`], [`keys`], [`session`] and [`server`];
 //! [`pattern`] says how to read one, [`values`] what its placeholders draw from. This file decides which connection does
 //! what next, and spoils a share of the commands (an argument too few, one too many, a nonsensical one).
 
@@ -10,6 +10,7 @@ mod hashes;
 mod keys;
 mod lists;
 mod pattern;
+mod server;
 mod session;
 mod sets;
 mod sorted_sets;
@@ -89,7 +90,8 @@ impl Generator {
             485..=654 => self.push_from(connection, sorted_sets::TABLE),
             655..=784 => self.push_from(connection, lists::TABLE),
             785..=934 => self.push_from(connection, keys::TABLE),
-            _ => self.push_from(connection, session::TABLE),
+            935..=985 => self.push_from(connection, session::TABLE),
+            _ => self.push_from(connection, server::TABLE),
         }
     }
 
@@ -195,6 +197,7 @@ mod tests {
             lists::TABLE,
             keys::TABLE,
             session::TABLE,
+            server::TABLE,
         ];
         for (_, pattern) in tables.concat() {
             for _ in 0..50 {

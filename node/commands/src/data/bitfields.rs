@@ -19,6 +19,7 @@ const ROW: Command = Command {
     summary: "Reads and writes numbers of any width within a string",
     handler: bitfield,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -19,6 +19,7 @@ const READ: Command = Command {
     summary: "",
     handler: bitcount,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -28,6 +28,7 @@ const ROW: Command = Command {
     summary: "",
     handler: incr,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -16,6 +16,7 @@ const ROW: Command = Command {
     summary: "",
     handler: flushdb,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -16,6 +16,7 @@ const WRITE: Command = Command {
     summary: "",
     handler: del,
     subcommands: &[],
+    number: 0,
 };
 
 const READ: Command = Command { flags: Flags::READONLY.union(Flags::FAST), handler: exists, ..WRITE };

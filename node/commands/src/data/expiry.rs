@@ -24,6 +24,7 @@ const WRITE: Command = Command {
     summary: "",
     handler: expire,
     subcommands: &[],
+    number: 0,
 };
 
 const READ: Command = Command {

@@ -21,6 +21,7 @@ const ROW: Command = Command {
     summary: "",
     handler: hincrby,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -24,6 +24,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     summary: "Answers fields of a hash by chance",
     handler: hrandfield,
     subcommands: &[],
+    number: 0,
 }];
 
 /// `HRANDFIELD key [count [WITHVALUES]]`: a count below zero allows the same field several times.

@@ -16,6 +16,7 @@ const READ: Command = Command {
     summary: "",
     handler: hget,
     subcommands: &[],
+    number: 0,
 };
 
 const WRITE: Command = Command {

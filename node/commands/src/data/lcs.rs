@@ -21,6 +21,7 @@ pub(super) const COMMANDS: &[Command] = &[Command {
     summary: "Answers the longest common subsequence of two strings",
     handler: lcs,
     subcommands: &[],
+    number: 0,
 }];
 
 #[derive(Default)]

@@ -19,6 +19,7 @@ const ROW: Command = Command {
     summary: "",
     handler: blpop,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -20,6 +20,7 @@ const EDIT: Command = Command {
     summary: "",
     handler: ltrim,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -18,6 +18,7 @@ const MOVE: Command = Command {
     summary: "",
     handler: rpoplpush,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -17,6 +17,7 @@ const READ: Command = Command {
     summary: "",
     handler: llen,
     subcommands: &[],
+    number: 0,
 };
 
 const PUSH: Command = Command {

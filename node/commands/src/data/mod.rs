@@ -40,7 +40,7 @@ mod strings;
 mod tests;
 
 use crate::Command;
-pub(crate) use object::encoding_name;
+pub(crate) use object::{encoding_name, idle_seconds, reference_count};
 
 /// The rows of all commands on data, file by file.
 pub const GROUPS: &[&[Command]] = &[

@@ -23,6 +23,7 @@ const ROW: Command = Command {
     summary: "",
     handler: rename,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

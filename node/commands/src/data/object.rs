@@ -1,6 +1,7 @@
 //! OBJECT: how a value is held. What has no counterpart here (reference counts) answers what Redis would say.
 
 use rejoin_keyspace::{Entry, SetForm, StringForm, Value};
+use rejoin_protocol::UnixMillis;
 
 use super::access::{access_clock, read};
 use crate::{Call, Command, Failure, Flags, KeySpec};
@@ -22,6 +23,7 @@ const ROW: Command = Command {
     summary: "",
     handler: encoding,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[Command {
@@ -110,26 +112,34 @@ pub(crate) fn encoding_name(entry: &Entry) -> &'static str {
 /// `OBJECT REFCOUNT key`
 fn refcount(call: &mut Call<'_>) -> Result<(), Failure> {
     inspect_object(call, |entry, session| {
-        let count = match entry.value() {
-            Value::Int(0..SHARED_INTEGERS) => i64::from(i32::MAX),
-            _ => 1,
-        };
-        session.reply().integer(count);
+        session.reply().integer(reference_count(entry));
         Ok(())
     })
 }
 
+/// As OBJECT REFCOUNT says it.
+pub(crate) fn reference_count(entry: &Entry) -> i64 {
+    match entry.value() {
+        Value::Int(0..SHARED_INTEGERS) => i64::from(i32::MAX),
+        _ => 1,
+    }
+}
+
 /// `OBJECT IDLETIME key`
 fn idletime(call: &mut Call<'_>) -> Result<(), Failure> {
-    let now = access_clock(call.now());
+    let now = call.now();
     inspect_object(call, |entry, session| {
-        let idle = match entry.access() {
-            NEVER_USED => 0,
-            used => now.wrapping_sub(used),
-        };
-        session.reply().integer(i64::from(idle));
+        session.reply().integer(i64::from(idle_seconds(entry, now)));
         Ok(())
     })
+}
+
+/// As OBJECT IDLETIME says it.
+pub(crate) fn idle_seconds(entry: &Entry, now: UnixMillis) -> u32 {
+    match entry.access() {
+        NEVER_USED => 0,
+        used => access_clock(now).wrapping_sub(used),
+    }
 }
 
 /// `OBJECT FREQ key`: no policy of ours counts frequencies yet.

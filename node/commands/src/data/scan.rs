@@ -33,6 +33,7 @@ const ROW: Command = Command {
     summary: "",
     handler: keys,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

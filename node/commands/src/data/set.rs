@@ -22,6 +22,7 @@ const ROW: Command = Command {
     summary: "",
     handler: set,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -20,6 +20,7 @@ const ANSWER: Command = Command {
     summary: "",
     handler: sinter,
     subcommands: &[],
+    number: 0,
 };
 
 const STORE: Command =

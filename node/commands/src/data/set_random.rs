@@ -25,6 +25,7 @@ const ROW: Command = Command {
     summary: "Removes members of a set by chance and answers them",
     handler: spop,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -16,6 +16,7 @@ const READ: Command = Command {
     summary: "",
     handler: sismember,
     subcommands: &[],
+    number: 0,
 };
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -19,6 +19,7 @@ const READ: Command = Command {
     summary: "",
     handler: get,
     subcommands: &[],
+    number: 0,
 };
 
 const WRITE: Command = Command { flags: Flags::WRITE.union(Flags::DENYOOM), ..READ };

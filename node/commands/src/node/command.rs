@@ -2,6 +2,7 @@
 
 mod describe;
 mod keys;
+mod syntax;
 
 use super::reply_help;
 use crate::{
@@ -109,9 +110,9 @@ fn docs(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// COMMAND LIST [FILTERBY (MODULE name|ACLCAT category|PATTERN pattern)].
 fn list(call: &mut Call<'_>) -> Result<(), Failure> {
-    let all = table::rows().iter().copied();
+    let all = table::numbered().iter().copied();
     let names: Vec<&'static str> = match call.args[2..] {
-        [] => all.map(|row| row.name).collect(),
+        [] => all.map(table::full_name).collect(),
         [filter, kind, value] if filter.eq_ignore_ascii_case(b"filterby") => {
             match kind.to_ascii_lowercase().as_slice() {
                 b"module" => Vec::new(),
@@ -121,10 +122,10 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
                             .iter()
                             .any(|name| value.eq_ignore_ascii_case(name.as_bytes()))
                     })
-                    .map(|row| row.name)
+                    .map(table::full_name)
                     .collect(),
                 b"pattern" => all
-                    .map(|row| row.name)
+                    .map(table::full_name)
                     .filter(|name| glob::matches(value, name.as_bytes(), Case::Insensitive))
                     .collect(),
                 _ => return Err(Failure::Syntax),
@@ -141,7 +142,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 /// `get`, or `config|get` for a subcommand.
-fn by_full_name(name: &[u8]) -> Option<&'static Command> {
+pub(crate) fn by_full_name(name: &[u8]) -> Option<&'static Command> {
     match name.iter().position(|&byte| byte == b'|') {
         None => table::lookup(name),
         Some(bar) => table::subcommand(table::lookup(&name[..bar])?, &name[bar + 1..]),

@@ -125,7 +125,12 @@ fn refused(name: &[u8], error: SettingError) -> Failure {
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), Failure> {
     let stats = &mut call.engine.stats;
-    *stats = Stats { changes_since_save: stats.changes_since_save, ..Stats::default() };
+    *stats = Stats {
+        changes_since_save: stats.changes_since_save,
+        memory_peak_bytes: stats.memory_peak_bytes,
+        ..Stats::default()
+    };
+    call.engine.observed.reset_commands();
     let status = &mut call.engine.status;
     (status.sync_full, status.sync_partial_ok, status.sync_partial_err) = (0, 0, 0);
     call.reply().ok();

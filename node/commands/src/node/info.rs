@@ -1,6 +1,6 @@
 //! INFO: sections of `name:value` lines, by Redis' names as far as we have the numbers.
 
-mod memory;
+pub(in crate::node) mod memory;
 mod replication;
 mod sections;
 
@@ -18,10 +18,10 @@ pub(crate) const COMMANDS: &[Command] = &[Command::new(
 )];
 
 /// What a section is made of.
-struct Source<'a> {
-    engine: &'a Engine,
+pub(in crate::node) struct Source<'a> {
+    pub(in crate::node) engine: &'a Engine,
     /// The session that asks: it is not among the engine's while it executes.
-    asking: &'a Session,
+    pub(in crate::node) asking: &'a Session,
 }
 
 impl<'a> Source<'a> {
@@ -42,44 +42,60 @@ impl Lines<'_> {
     }
 }
 
-type Section = (&'static str, &'static str, fn(&Source<'_>, &mut Lines<'_>));
+struct Section {
+    /// The name to ask for.
+    name: &'static str,
+    /// The title above its lines.
+    title: &'static str,
+    /// Shown when no section is asked for.
+    is_default: bool,
+    lines: fn(&Source<'_>, &mut Lines<'_>),
+}
 
-/// Name to ask for, title, lines; in the order in which they are shown.
+const fn section(
+    name: &'static str,
+    title: &'static str,
+    is_default: bool,
+    lines: fn(&Source<'_>, &mut Lines<'_>),
+) -> Section {
+    Section { name, title, is_default, lines }
+}
+
+/// In the order in which they are shown, whatever the order in which they are asked for.
 const SECTIONS: &[Section] = &[
-    ("server", "Server", sections::server),
-    ("clients", "Clients", sections::clients),
-    ("memory", "Memory", memory::memory),
-    ("persistence", "Persistence", sections::persistence),
-    ("stats", "Stats", sections::stats),
-    ("replication", "Replication", replication::replication),
-    ("cpu", "CPU", sections::cpu),
-    ("errorstats", "Errorstats", sections::errorstats),
-    ("cluster", "Cluster", sections::cluster),
-    ("keyspace", "Keyspace", sections::keyspace),
+    section("server", "Server", true, sections::server),
+    section("clients", "Clients", true, sections::clients),
+    section("memory", "Memory", true, memory::memory),
+    section("persistence", "Persistence", true, sections::persistence),
+    section("stats", "Stats", true, sections::stats),
+    section("replication", "Replication", true, replication::replication),
+    section("cpu", "CPU", true, sections::cpu),
+    // There are none.
+    section("modules", "Modules", true, |_, _| {}),
+    section("commandstats", "Commandstats", false, sections::commandstats),
+    section("errorstats", "Errorstats", true, sections::errorstats),
+    section("latencystats", "Latencystats", false, sections::latencystats),
+    section("cluster", "Cluster", true, sections::cluster),
+    section("keyspace", "Keyspace", true, sections::keyspace),
 ];
 
 /// INFO [section ...]: several may be named; unknown ones are left out.
 fn info(call: &mut Call<'_>) -> Result<(), Failure> {
     let wanted = &call.args[1..];
-    let is_wanted = |name: &str| {
-        wanted.is_empty()
-            || wanted.iter().any(|wanted| {
-                [name, "default", "all", "everything"]
-                    .iter()
-                    .any(|name| wanted.eq_ignore_ascii_case(name.as_bytes()))
-            })
-    };
+    let is_named = |name: &str| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()));
+    let (all, default) =
+        (is_named("all") || is_named("everything"), wanted.is_empty() || is_named("default"));
+    let is_wanted = |section: &&Section| all || (default && section.is_default) || is_named(section.name);
     let source = Source { engine: call.engine, asking: call.session };
     let mut text = String::with_capacity(4096);
-    for (name, title, lines) in SECTIONS.iter().filter(|(name, ..)| is_wanted(name)) {
-        debug_assert!(name.eq_ignore_ascii_case(title));
+    for section in SECTIONS.iter().filter(is_wanted) {
         if !text.is_empty() {
             text.push_str("\r\n");
         }
         text.push_str("# ");
-        text.push_str(title);
+        text.push_str(section.title);
         text.push_str("\r\n");
-        lines(&source, &mut Lines(&mut text));
+        (section.lines)(&source, &mut Lines(&mut text));
     }
     call.reply().verbatim(text.as_bytes());
     Ok(())

@@ -1,15 +1,20 @@
 //! Commands on the node: INFO, CONFIG, COMMAND, DEBUG, replication's commands, and what they tell of it.
 
+pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod debug;
 mod help;
 pub(crate) mod info;
+pub(crate) mod latency;
+pub(crate) mod lolwut;
 pub(crate) mod memory;
+pub(crate) mod modules;
 pub(crate) mod pause;
 pub(crate) mod rates;
 pub(crate) mod replication;
 pub(crate) mod server;
+pub(crate) mod slowlog;
 pub mod status;
 pub(crate) mod wait;
 
@@ -18,12 +23,17 @@ pub(crate) use help::reply_help;
 
 /// The rows of this group.
 pub(crate) const GROUPS: &[&[Command]] = &[
+    cluster::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
     debug::COMMANDS,
     info::COMMANDS,
+    latency::COMMANDS,
+    lolwut::COMMANDS,
     memory::COMMANDS,
+    modules::COMMANDS,
     replication::COMMANDS,
     server::COMMANDS,
+    slowlog::COMMANDS,
     wait::COMMANDS,
 ];

@@ -1,6 +1,6 @@
-//! TIME, LOLWUT, SHUTDOWN.
+//! TIME, LASTSAVE, SHUTDOWN.
 
-use crate::{Call, Command, Effect, Failure, Flags, session::connection::REDIS_VERSION};
+use crate::{Call, Command, Effect, Failure, Flags};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 
@@ -8,13 +8,13 @@ const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 pub(crate) const COMMANDS: &[Command] = &[
     Command::new("time", 1, ANYTIME.union(Flags::FAST), "server", "2.6.0", "Tells the node's time.", time),
     Command::new(
-        "lolwut",
-        -1,
-        Flags::READONLY.union(Flags::FAST),
+        "lastsave",
+        1,
+        ANYTIME.union(Flags::FAST),
         "server",
-        "5.0.0",
-        "Tells the versions, with a drawing if there were one.",
-        lolwut,
+        "1.0.0",
+        "Tells when the data was last saved.",
+        lastsave,
     ),
     Command::new(
         "shutdown",
@@ -37,10 +37,10 @@ fn time(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// LOLWUT [VERSION n ...]: arguments are taken and change nothing.
-fn lolwut(call: &mut Call<'_>) -> Result<(), Failure> {
-    let text = format!("Rejoin ver. {}, Redis ver. {REDIS_VERSION}\n", env!("CARGO_PKG_VERSION"));
-    call.reply().verbatim(text.as_bytes());
+/// LASTSAVE: nothing is saved yet, so it is when the node started, as with Redis before its first save.
+fn lastsave(call: &mut Call<'_>) -> Result<(), Failure> {
+    let started = call.engine.status.started.get().div_euclid(1000);
+    call.reply().integer(started);
     Ok(())
 }
 

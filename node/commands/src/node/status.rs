@@ -139,6 +139,12 @@ pub struct Stats {
     pub net_output_bytes: u64,
     /// Keys deleted because they had expired.
     pub expired_keys: u64,
+    /// Share of the volatile keys that had expired and were still there after the last cycle of active expiry, percent.
+    pub expired_stale_percent: f64,
+    /// Cycles of active expiry that ran out of time.
+    pub expire_cycles_cut: u64,
+    /// Time spent in active expiry.
+    pub expire_cycle_nanos: u64,
     /// Lookups that found something.
     pub keyspace_hits: u64,
     /// Lookups that did not.
@@ -147,8 +153,6 @@ pub struct Stats {
     pub error_replies: u64,
     /// Changes since the last save.
     pub changes_since_save: u64,
-    /// Requests refused before execution.
-    pub commands_rejected: u64,
     /// Bytes read from the master and from replicas.
     pub net_repl_input_bytes: u64,
     /// Bytes written to the master and to replicas.
@@ -163,6 +167,8 @@ pub struct Stats {
     pub errors_by_prefix: BTreeMap<String, u64>,
 }
 
+/// A first word that is longer is taken for a text without a prefix (Redis' number).
+const ERROR_PREFIX_BYTES_MAX: usize = 31;
 /// First words of errors that are counted apart; past that only the total grows, so that replies cannot fill memory.
 const ERROR_PREFIXES_MAX: usize = 128;
 
@@ -171,9 +177,9 @@ impl Stats {
     #[cold]
     pub(crate) fn count_error(&mut self, reply: &[u8]) {
         self.error_replies += 1;
-        let word = reply.get(1..).unwrap_or_default();
-        let word = &word[..word.iter().position(|byte| byte.is_ascii_whitespace()).unwrap_or(word.len())];
-        let word = String::from_utf8_lossy(word);
+        let text = reply.get(1..).unwrap_or_default();
+        let end = text.iter().take(ERROR_PREFIX_BYTES_MAX).position(|&byte| byte == b' ');
+        let word = end.map_or("ERR".into(), |end| String::from_utf8_lossy(&text[..end]));
         if let Some(count) = self.errors_by_prefix.get_mut(&*word) {
             *count += 1;
         } else if self.errors_by_prefix.len() < ERROR_PREFIXES_MAX {

@@ -19,7 +19,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command::new(
         "exec",
         1,
-        COMMON.union(Flags::NO_QUEUE),
+        COMMON.union(Flags::NO_QUEUE).union(Flags::SKIP_SLOWLOG),
         "transactions",
         "1.2.0",
         "Executes all commands of a transaction.",

@@ -140,6 +140,20 @@ pub(super) const ROWS: &[Row] = &[
         .start_only()
         .typed(string!(enable_debug_command)),
     choice("enable-protected-configs", "no", &["no", "yes", "local"]).start_only(),
+    // Ours alone.
+    integer("metrics-port", "0", 0, 65535).start_only().typed(number!(metrics_port)),
+    text("metrics-bind", "127.0.0.1").start_only().typed(string!(metrics_bind)),
+    choice("log-format", "redis", &["redis", "json"]).start_only().typed(string!(log_format)),
+    integer("slowlog-log-slower-than", "10000", -1, i64::MAX).typed(number!(slowlog_micros)),
+    integer("slowlog-max-len", "128", 0, i64::MAX).typed(number!(slowlog_entries_max)),
+    integer("latency-monitor-threshold", "0", 0, i64::MAX).typed(number!(latency_monitor_millis)),
+    yes_no("latency-tracking", "yes").typed(flag!(latency_tracking)),
+    row("latency-tracking-info-percentiles", "50 99 99.9", Kind::Percentiles).typed(Field {
+        read: |settings| settings.latency_percentiles.join(" "),
+        write: |settings, value| {
+            settings.latency_percentiles = value.split_whitespace().map(str::to_owned).collect();
+        },
+    }),
     integer("shutdown-timeout", "10", 0, I32_MAX).typed(number!(shutdown_timeout_seconds)),
 ];
 
@@ -184,6 +198,15 @@ impl Default for Settings {
             loglevel: "notice".to_owned(),
             enable_debug_command: "no".to_owned(),
             shutdown_timeout_seconds: 10,
+            metrics_port: 0,
+            metrics_bind: "127.0.0.1".to_owned(),
+            log_format: "redis".to_owned(),
+            slowlog_micros: 10_000,
+            slowlog_entries_max: 128,
+            latency_monitor_millis: 0,
+            noteworthy_nanos: 10_000_000,
+            latency_tracking: true,
+            latency_percentiles: ["50", "99", "99.9"].map(str::to_owned).to_vec(),
             active_expire: true,
             others: std::collections::BTreeMap::new(),
         }

@@ -163,8 +163,8 @@ fn canonical_oom_scores(value: &str) -> Result<String, SettingError> {
 }
 
 fn canonical_percentiles(value: &str) -> Result<String, SettingError> {
-    let words: Vec<&str> = value.split_whitespace().collect();
-    for word in &words {
+    let mut numbers = Vec::new();
+    for word in value.split_whitespace() {
         let number: f64 = word.parse().map_err(|_| {
             SettingError::Invalid("Invalid latency-tracking-info-percentiles parameters".to_owned())
         })?;
@@ -173,8 +173,9 @@ fn canonical_percentiles(value: &str) -> Result<String, SettingError> {
                 "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]".to_owned(),
             ));
         }
+        numbers.push(number.to_string());
     }
-    Ok(words.join(" "))
+    Ok(numbers.join(" "))
 }
 
 /// What one class of clients may owe: `hard` bytes at once, or `soft` bytes for `seconds`.

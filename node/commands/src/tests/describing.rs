@@ -39,7 +39,7 @@ fn info_tells_all_sections_or_those_that_are_asked_for() {
     let two = info(&mut node, "KEYSPACE server foo");
     assert!(two.contains("# Server") && two.contains("# Keyspace") && !two.contains("# Stats"), "{two}");
     assert_eq!(info(&mut node, "foo"), "$0\r\n\r\n");
-    assert_eq!(info(&mut node, "everything").matches("# ").count(), 10);
+    assert_eq!(info(&mut node, "everything").matches("# ").count(), 13);
 }
 
 #[test]
@@ -47,12 +47,12 @@ fn a_command_describes_itself() {
     let mut node = Node::new();
     assert_eq!(
         node.send(1, "command info ping nosuch"),
-        "*2 *10 $4 ping :-1 *1 +fast :0 :0 :0 *2 +@fast +@connection *0 *0 *0 *-1"
+        "*2 *10 $4 ping :-1 *1 +fast :0 :0 :0 *2 +@fast +@connection *2 $25 request_policy:all_shards $29 response_policy:all_succeeded *0 *0 *-1"
     );
     let rows = crate::table::rows().len();
     assert_eq!(node.send(1, "command count"), format!(":{rows}"));
     assert!(node.send(1, "command").starts_with(&format!("*{rows} ")));
-    assert!(node.send(1, "command docs get").starts_with("*2 $3 get *6 $7 summary $"));
+    assert!(node.send(1, "command docs get").starts_with("*2 $3 get *10 $7 summary $"));
     assert_eq!(node.send(1, "command getkeys zunionstore d 2 a b weights 1 2"), "*3 $1 d $1 a $1 b");
     assert_eq!(node.send(1, "command getkeys zmpop 1 a min"), "*1 $1 a");
     assert_eq!(node.send(1, "command getkeys zmpop 9 a min"), "-ERR Invalid arguments specified for command");

@@ -12,6 +12,10 @@ fn check(index: &Expiries, model: &[Record]) {
     distinct.dedup();
     assert!(index.iter().eq(distinct), "the same records in the same order");
     assert_eq!(index.len(), model.len());
+    if let Some(middle) = model.get(model.len() / 2) {
+        let due = model.iter().filter(|record| record.millis() <= middle.millis()).count();
+        assert_eq!(index.due_len(middle.millis()), due);
+    }
     assert_eq!(index.chunk_bytes, index.chunks.values().map(bytes_of).sum::<usize>());
     assert_eq!(index.sum_millis, model.iter().map(|record| u128::from(record.millis())).sum::<u128>());
     let mut lowest_allowed = None;

@@ -28,6 +28,7 @@ const READ: Command = Command {
     summary: "",
     handler: score::zcard,
     subcommands: &[],
+    number: 0,
 };
 
 /// A member taken out of its sorted set, with its score.

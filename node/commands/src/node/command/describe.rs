@@ -1,6 +1,10 @@
 //! One command as COMMAND INFO and COMMAND DOCS show it.
 
+use std::borrow::Cow;
+
 use rejoin_protocol::resp::ReplyWriter;
+
+use super::syntax::{Argument, Begin, Follow, KeySet, details};
 
 use crate::{Command, Flags, KeySpec, table};
 
@@ -23,47 +27,88 @@ pub(super) fn info(reply: &mut ReplyWriter<'_>, row: &'static Command) {
     for category in categories {
         reply.simple(&format!("@{category}"));
     }
-    reply.array(0);
-    if row.keys == KeySpec::NONE {
+    let details = details(table::full_name(row));
+    reply.set(details.tips.len());
+    for tip in &details.tips {
+        reply.bulk(tip.as_bytes());
+    }
+    let key_sets = key_sets(row);
+    reply.set(key_sets.len());
+    for key_set in key_sets.iter() {
+        describe_key_set(reply, key_set);
+    }
+    // Redis has two kinds of emptiness here.
+    if row.subcommands.is_empty() {
         reply.set(0);
     } else {
-        reply.set(1);
-        key_specification(reply, row);
+        reply.array(row.subcommands.len());
     }
-    reply.array(row.subcommands.len());
     for subcommand in row.subcommands {
         info(reply, subcommand);
     }
 }
 
-/// Where the keys stand, in the terms of Redis 7: search by index, then a range.
-fn key_specification(reply: &mut ReplyWriter<'_>, row: &Command) {
-    let flags = key_flags(row);
+/// The sets of keys of a command: as they are written down for it, else as its row has them.
+pub(super) fn key_sets(row: &'static Command) -> Cow<'static, [KeySet]> {
+    let known = &details(table::full_name(row)).keys;
+    if !known.is_empty() || row.keys == KeySpec::NONE {
+        return Cow::Borrowed(known);
+    }
+    // The last key counts from the first one there, and from the end when negative.
+    let last = if row.keys.last < 0 { row.keys.last } else { row.keys.last - row.keys.first };
+    Cow::Owned(vec![KeySet {
+        flags: key_flags(row).iter().map(|flag| (*flag).to_owned()).collect(),
+        begin: Begin::Index(row.keys.first.into()),
+        follow: Follow::Range { last: last.into(), step: row.keys.step.into(), limit: 0 },
+    }])
+}
+
+/// One set of keys, in the terms of Redis 7.
+fn describe_key_set(reply: &mut ReplyWriter<'_>, key_set: &KeySet) {
     reply.map(3);
     reply.bulk(b"flags");
-    reply.set(flags.len());
-    for flag in flags {
+    reply.set(key_set.flags.len());
+    for flag in &key_set.flags {
         reply.simple(flag);
     }
     reply.bulk(b"begin_search");
-    reply.map(2);
-    reply.bulk(b"type");
-    reply.bulk(b"index");
-    reply.bulk(b"spec");
-    reply.map(1);
-    reply.bulk(b"index");
-    reply.integer(i64::from(row.keys.first));
+    match &key_set.begin {
+        Begin::Index(index) => search(reply, "index", &[("index", *index)]),
+        Begin::Keyword { keyword, from } => {
+            reply.map(2);
+            reply.bulk(b"type");
+            reply.bulk(b"keyword");
+            reply.bulk(b"spec");
+            reply.map(2);
+            reply.bulk(b"keyword");
+            reply.bulk(keyword.as_bytes());
+            reply.bulk(b"startfrom");
+            reply.integer(*from);
+        }
+        Begin::Unknown => search(reply, "unknown", &[]),
+    }
     reply.bulk(b"find_keys");
+    match key_set.follow {
+        Follow::Range { last, step, limit } => {
+            search(reply, "range", &[("lastkey", last), ("keystep", step), ("limit", limit)]);
+        }
+        Follow::Numbered { number, first, step } => {
+            search(reply, "keynum", &[("keynumidx", number), ("firstkey", first), ("keystep", step)]);
+        }
+        Follow::Unknown => search(reply, "unknown", &[]),
+    }
+}
+
+/// One step of the search for keys: its kind and its numbers.
+fn search(reply: &mut ReplyWriter<'_>, kind: &str, numbers: &[(&str, i64)]) {
     reply.map(2);
     reply.bulk(b"type");
-    reply.bulk(b"range");
+    reply.bulk(kind.as_bytes());
     reply.bulk(b"spec");
-    reply.map(3);
-    // The last key counts from the first one here, and from the end when negative.
-    let last = if row.keys.last < 0 { row.keys.last } else { row.keys.last - row.keys.first };
-    for (name, number) in [("lastkey", last), ("keystep", row.keys.step), ("limit", 0)] {
+    reply.map(numbers.len());
+    for (name, number) in numbers {
         reply.bulk(name.as_bytes());
-        reply.integer(i64::from(number));
+        reply.integer(*number);
     }
 }
 
@@ -74,10 +119,28 @@ pub(super) fn key_flags(row: &Command) -> &'static [&'static str] {
 
 /// The map of COMMAND DOCS.
 pub(super) fn docs(reply: &mut ReplyWriter<'_>, row: &'static Command) {
-    reply.map(if row.subcommands.is_empty() { 3 } else { 4 });
-    for (name, text) in [("summary", row.summary), ("since", row.since), ("group", row.group)] {
+    let details = details(table::full_name(row));
+    let mut texts = vec![("summary", row.summary), ("since", row.since), ("group", row.group)];
+    if !details.cost.is_empty() {
+        texts.push(("complexity", &details.cost));
+    }
+    if let Some((version, replacement)) = &details.until {
+        texts.extend([("deprecated_since", version.as_str()), ("replaced_by", replacement)]);
+    }
+    let others = [!details.flags.is_empty(), !details.args.is_empty(), !row.subcommands.is_empty()];
+    reply.map(texts.len() + others.iter().filter(|is_there| **is_there).count());
+    for (name, text) in texts {
         reply.bulk(name.as_bytes());
         reply.bulk(text.as_bytes());
+    }
+    if !details.flags.is_empty() {
+        reply.bulk(b"doc_flags");
+        reply.set(details.flags.len());
+        details.flags.iter().for_each(|flag| reply.simple(flag));
+    }
+    if !details.args.is_empty() {
+        reply.bulk(b"arguments");
+        arguments(reply, &details.args);
     }
     if !row.subcommands.is_empty() {
         reply.bulk(b"subcommands");
@@ -86,6 +149,48 @@ pub(super) fn docs(reply: &mut ReplyWriter<'_>, row: &'static Command) {
             reply.bulk(table::full_name(subcommand).as_bytes());
             docs(reply, subcommand);
         }
+    }
+}
+
+fn arguments(reply: &mut ReplyWriter<'_>, args: &[Argument]) {
+    reply.array(args.len());
+    for arg in args {
+        argument(reply, arg);
+    }
+}
+
+fn argument(reply: &mut ReplyWriter<'_>, arg: &Argument) {
+    let named = [
+        ("name", Some(arg.name.as_str())),
+        ("type", Some(arg.kind)),
+        ("token", arg.token.as_deref()),
+        ("since", arg.since.as_deref()),
+        ("deprecated_since", arg.until.as_deref()),
+    ];
+    let flags: Vec<&str> =
+        [("optional", arg.optional), ("multiple", arg.multiple), ("multiple_token", arg.multiple_token)]
+            .iter()
+            .filter_map(|(name, is_set)| is_set.then_some(*name))
+            .collect();
+    let others = [arg.key_set.is_some(), !flags.is_empty(), !arg.parts.is_empty()];
+    let texts = || named.iter().filter_map(|(name, text)| Some((name, (*text)?)));
+    reply.map(texts().count() + others.iter().filter(|is_there| **is_there).count());
+    for (name, text) in texts() {
+        reply.bulk(name.as_bytes());
+        reply.bulk(text.as_bytes());
+    }
+    if let Some(index) = arg.key_set {
+        reply.bulk(b"key_spec_index");
+        reply.integer(index);
+    }
+    if !flags.is_empty() {
+        reply.bulk(b"flags");
+        reply.set(flags.len());
+        flags.iter().for_each(|flag| reply.simple(flag));
+    }
+    if !arg.parts.is_empty() {
+        reply.bulk(b"arguments");
+        arguments(reply, &arg.parts);
     }
 }
 
@@ -101,12 +206,14 @@ fn flags(row: &Command) -> Vec<&'static str> {
         (Flags::LOADING, "loading"),
         (Flags::STALE, "stale"),
         (Flags::SKIP_MONITOR, "skip_monitor"),
+        (Flags::SKIP_SLOWLOG, "skip_slowlog"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
         (Flags::NO_MULTI, "no_multi"),
         (Flags::MOVABLE_KEYS, "movablekeys"),
     ];
-    named.iter().filter(|(flag, _)| row.flags.contains(*flag)).map(|(_, name)| *name).collect()
+    let own = named.iter().filter(|(flag, _)| row.flags.contains(*flag)).map(|(_, name)| *name);
+    own.chain(details(table::full_name(row)).row_flags.iter().map(String::as_str)).collect()
 }
 
 /// The categories of ACL rules, without their `@`.
@@ -125,12 +232,6 @@ pub(super) fn categories(row: &Command) -> Vec<&'static str> {
         }
     }
     categories.push(if row.flags.contains(Flags::FAST) { "fast" } else { "slow" });
-    match row.group {
-        "generic" => categories.push("keyspace"),
-        "transactions" => categories.push("transaction"),
-        "server" => {}
-        "sorted-set" => categories.push("sortedset"),
-        group => categories.push(group),
-    }
+    categories.extend(details(table::full_name(row)).categories.iter().map(String::as_str));
     categories
 }

@@ -2,7 +2,10 @@
 
 use rejoin_protocol::number::parse_i64;
 
-use super::describe::key_flags;
+use super::{
+    describe::{key_flags, key_sets},
+    syntax::{Begin, Follow, KeySet},
+};
 use crate::{Call, Command, Failure, Flags, Request, dispatch};
 
 /// The indexes of the keys among `count` arguments (the name included), in order.
@@ -28,18 +31,68 @@ pub(super) fn getkeys(call: &mut Call<'_>) -> Result<(), Failure> {
 /// COMMAND GETKEYSANDFLAGS full-command: keys, each with what the command does with it.
 pub(super) fn getkeys_and_flags(call: &mut Call<'_>) -> Result<(), Failure> {
     let (command, keys) = find(call)?;
-    let flags = key_flags(command);
-    let mut reply = call.reply();
+    let args = &call.args[2..];
+    let key_sets = key_sets(command);
+    let placed: Vec<&KeySet> =
+        key_sets.iter().flat_map(|set| positions_of(set, args).into_iter().map(move |_| set)).collect();
+    let mut reply = call.session.reply();
     reply.array(keys.len());
-    for key in keys {
+    for (number, key) in keys.iter().enumerate() {
+        // Keys that are found by other means (SORT's destination) belong to the last set.
+        let flags = match placed.get(number).copied().or(key_sets.last()) {
+            Some(set) => resolved_flags(command, args, set),
+            None => key_flags(command).to_vec(),
+        };
         reply.array(2);
         reply.bulk(key);
         reply.set(flags.len());
-        for flag in flags {
-            reply.simple(flag);
-        }
+        flags.iter().for_each(|flag| reply.simple(flag));
     }
     Ok(())
+}
+
+/// Where the keys of a set stand among the arguments, as far as that can be told.
+fn positions_of(set: &KeySet, args: &[&[u8]]) -> Vec<usize> {
+    let begin = match &set.begin {
+        Begin::Index(index) => Some(*index),
+        // No command of ours has one yet that is looked for from the end.
+        Begin::Keyword { keyword, from } => args
+            .iter()
+            .skip(usize::try_from(*from).unwrap_or(1))
+            .position(|arg| arg.eq_ignore_ascii_case(keyword.as_bytes()))
+            .map(|at| at as i64 + from + 1),
+        Begin::Unknown => None,
+    };
+    let Some(begin) = begin else { return Vec::new() };
+    let count = args.len() as i64;
+    let (first, last, step) = match set.follow {
+        Follow::Range { last, step, .. } => {
+            (begin, if last < 0 { count + last } else { (begin + last).min(count - 1) }, step)
+        }
+        Follow::Numbered { number, first, step } => {
+            let numbered = usize::try_from(begin + number).ok().and_then(|at| parse_i64(args.get(at)?));
+            let keys = numbered.unwrap_or(0).clamp(0, count);
+            (begin + first, (begin + first + (keys - 1) * step).min(count - 1), step)
+        }
+        Follow::Unknown => return Vec::new(),
+    };
+    let places = (first..=last).step_by(usize::try_from(step).unwrap_or(1).max(1));
+    places.filter_map(|place| usize::try_from(place).ok()).collect()
+}
+
+/// What a command does with a set of keys; where that depends on its options, what it does with these.
+fn resolved_flags<'s>(command: &Command, args: &[&[u8]], set: &'s KeySet) -> Vec<&'s str> {
+    match command.name {
+        "set" if !args.iter().skip(3).any(|arg| is_one_of(arg, &["get"])) => vec!["OW", "update"],
+        "bitfield" if !args.iter().skip(2).any(|arg| is_one_of(arg, &["set", "incrby"])) => {
+            vec!["RO", "access"]
+        }
+        _ => set.flags.iter().map(String::as_str).filter(|flag| *flag != "variable_flags").collect(),
+    }
+}
+
+fn is_one_of(arg: &[u8], words: &[&str]) -> bool {
+    words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failure> {

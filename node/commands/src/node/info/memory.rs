@@ -4,16 +4,44 @@
 use super::{Lines, Source, sections::maxmemory};
 use crate::session::client::memory as client_memory;
 
+/// What is told in several places, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::node) struct Figures {
+    /// The keyspace.
+    pub(in crate::node) dataset: u64,
+    /// Clients' buffers.
+    pub(in crate::node) clients: u64,
+    /// The log's part in memory.
+    pub(in crate::node) hot_log: u64,
+    /// All but the keyspace.
+    pub(in crate::node) overhead: u64,
+    /// All of it.
+    pub(in crate::node) used: u64,
+    /// The most it has been.
+    pub(in crate::node) peak: u64,
+    /// What the operating system counts for the process.
+    pub(in crate::node) rss: u64,
+}
+
+impl Figures {
+    pub(in crate::node) fn of(source: &Source<'_>) -> Self {
+        let engine = source.engine;
+        let process = &engine.status.process;
+        let dataset = engine.keyspace.bytes_used() as u64;
+        let clients: u64 = source.sessions().map(client_memory).sum();
+        let hot_log = engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get());
+        let overhead = clients + hot_log;
+        let used = dataset + overhead;
+        let peak = engine.stats.memory_peak_bytes.max(dataset) + overhead;
+        let rss = if process.rss_bytes == 0 { used } else { process.rss_bytes };
+        Self { dataset, clients, hot_log, overhead, used, peak, rss }
+    }
+}
+
 pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     let engine = source.engine;
     let process = &engine.status.process;
-    let dataset = engine.keyspace.bytes_used() as u64;
-    let clients: u64 = source.sessions().map(client_memory).sum();
-    let hot_log = engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get());
-    let overhead = clients + hot_log;
-    let used = dataset + overhead;
-    let peak = engine.stats.memory_peak_bytes.max(dataset) + overhead;
-    let rss = if process.rss_bytes == 0 { used } else { process.rss_bytes };
+    let Figures { dataset, clients, hot_log, overhead, used, peak, rss } = Figures::of(source);
     let percent = |part: u64, whole: u64| format!("{:.2}%", part as f64 * 100.0 / whole.max(1) as f64);
     let ratio = |a: u64, b: u64| format!("{:.2}", a as f64 / b.max(1) as f64);
 

@@ -3,7 +3,7 @@
 use rejoin_protocol::DbIndex;
 
 use super::{Lines, Source};
-use crate::{session::connection::REDIS_VERSION, settings::value::parse_memory};
+use crate::{session::connection::REDIS_VERSION, settings::value::parse_memory, table};
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
@@ -18,6 +18,9 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("arch_bits", usize::BITS);
     lines.add("monotonic_clock", "POSIX clock_gettime");
     lines.add("multiplexing_api", "epoll");
+    lines.add("atomicvar_api", "rust-std");
+    // No GCC has compiled this; Redis says the same where another compiler did.
+    lines.add("gcc_version", "0.0.0");
     lines.add("process_id", status.process.id);
     lines.add("process_supervised", "no");
     lines.add("run_id", &status.run_id);
@@ -35,8 +38,7 @@ pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
 
 pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     let engine = source.engine;
-    let input_max = source.sessions().map(|session| session.query_bytes).max().unwrap_or(0);
-    let output_max = source.sessions().map(|session| session.out.len()).max().unwrap_or(0);
+    let (input_max, output_max) = engine.buffer_peaks.recent();
     lines.add("connected_clients", source.sessions().count());
     lines.add("cluster_connections", 0);
     lines.add("maxclients", engine.settings.maxclients);
@@ -102,9 +104,9 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("sync_partial_ok", status.sync_partial_ok);
     lines.add("sync_partial_err", status.sync_partial_err);
     lines.add("expired_keys", stats.expired_keys);
-    lines.add("expired_stale_perc", "0.00");
-    lines.add("expired_time_cap_reached_count", 0);
-    lines.add("expire_cycle_cpu_milliseconds", 0);
+    lines.add("expired_stale_perc", format_args!("{:.2}", stats.expired_stale_percent));
+    lines.add("expired_time_cap_reached_count", stats.expire_cycles_cut);
+    lines.add("expire_cycle_cpu_milliseconds", stats.expire_cycle_nanos / 1_000_000);
     for name in
         ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]
     {
@@ -156,6 +158,47 @@ pub(super) fn cpu(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("used_cpu_user_children", seconds(0));
     lines.add("used_cpu_sys_main_thread", seconds(process.shard_cpu_sys_micros));
     lines.add("used_cpu_user_main_thread", seconds(process.shard_cpu_user_micros));
+}
+
+/// Commands that were asked for, with their subcommands' full names.
+pub(super) fn commandstats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    for (command, stats) in source.engine.observed.commands() {
+        if stats.calls + stats.rejected + stats.failed == 0 {
+            continue;
+        }
+        let per_call = stats.nanos as f64 / 1000.0 / stats.calls.max(1) as f64;
+        lines.add(
+            &format!("cmdstat_{}", table::full_name(command)),
+            format_args!(
+                "calls={},usec={},usec_per_call={per_call:.2},rejected_calls={},failed_calls={}",
+                stats.calls,
+                stats.nanos / 1000,
+                stats.rejected,
+                stats.failed
+            ),
+        );
+    }
+}
+
+pub(super) fn latencystats(source: &Source<'_>, lines: &mut Lines<'_>) {
+    let engine = source.engine;
+    if !engine.settings.latency_tracking {
+        return;
+    }
+    for (command, stats) in engine.observed.commands() {
+        let Some(latencies) = stats.latencies() else { continue };
+        let percentiles: Vec<String> = engine
+            .settings
+            .latency_percentiles
+            .iter()
+            .map(|percentile| {
+                let nanos = latencies.value_at_percentile(percentile.parse().unwrap_or(0.0));
+                format!("p{percentile}={:.3}", nanos as f64 / 1000.0)
+            })
+            .collect();
+        let name = format!("latency_percentiles_usec_{}", table::full_name(command));
+        lines.add(&name, percentiles.join(","));
+    }
 }
 
 pub(super) fn errorstats(source: &Source<'_>, lines: &mut Lines<'_>) {

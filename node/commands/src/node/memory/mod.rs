@@ -1,4 +1,6 @@
-//! MEMORY: what keys occupy.
+//! MEMORY: what keys occupy, and where memory goes.
+
+mod stats;
 
 use rejoin_protocol::number::parse_i64;
 
@@ -12,6 +14,15 @@ pub(crate) const COMMANDS: &[Command] =
 
 const SUBCOMMANDS: &[Command] = &[
     Command::new(
+        "doctor",
+        2,
+        Flags::empty(),
+        "server",
+        "4.0.0",
+        "Tells in words what is unusual about the memory.",
+        stats::doctor,
+    ),
+    Command::new(
         "help",
         2,
         Flags::LOADING.union(Flags::STALE),
@@ -20,6 +31,25 @@ const SUBCOMMANDS: &[Command] = &[
         "Lists the subcommands.",
         help,
     ),
+    Command::new(
+        "malloc-stats",
+        2,
+        Flags::empty(),
+        "server",
+        "4.0.0",
+        "Tells the allocator's own figures.",
+        malloc_stats,
+    ),
+    Command::new(
+        "purge",
+        2,
+        Flags::empty(),
+        "server",
+        "4.0.0",
+        "Asks the allocator to give memory back.",
+        purge,
+    ),
+    Command::new("stats", 2, Flags::empty(), "server", "4.0.0", "Tells where memory goes.", stats::stats),
     Command::new(
         "usage",
         -3,
@@ -37,10 +67,30 @@ fn help(call: &mut Call<'_>) -> Result<(), Failure> {
         call,
         "MEMORY",
         &[
+            "DOCTOR",
+            "Return in words what is unusual about the memory.",
+            "MALLOC-STATS",
+            "Return the allocator's own figures: not supported.",
+            "PURGE",
+            "Ask the allocator to give memory back: it does so by itself, a few seconds after memory was freed.",
+            "STATS",
+            "Return where memory goes.",
             "USAGE <key> [SAMPLES <count>]",
             "Return the bytes that <key> and its value occupy. The count is exact: samples are accepted and not needed.",
         ],
     );
+    Ok(())
+}
+
+/// MEMORY MALLOC-STATS: what Redis answers where it does not know its allocator. The allocator is the program's affair.
+fn malloc_stats(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.reply().verbatim(b"Stats not supported for the current allocator");
+    Ok(())
+}
+
+/// MEMORY PURGE: nothing is left to do, as with Redis on an allocator that needs no asking.
+fn purge(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.reply().ok();
     Ok(())
 }
 
