@@ -11,6 +11,8 @@ pub enum NodeEvent {
         /// `SHUTDOWN NOW`: do not wait for replicas.
         now: bool,
     },
+    /// SHUTDOWN ABORT: a shutdown that waited for replicas was called off.
+    ShutdownAborted,
     /// The node became a replica (REPLICAOF host port) or a master (REPLICAOF NO ONE).
     RoleChanged {
         /// What it is now.
@@ -20,6 +22,11 @@ pub enum NodeEvent {
     LogLevelChanged {
         /// One of `debug`, `verbose`, `notice`, `warning`, `nothing`.
         loglevel: String,
+    },
+    /// CONFIG SET dir: the program that embeds the node owns the process.
+    DirChanged {
+        /// The directory's full name.
+        dir: String,
     },
     /// A part of the node was lost in a panic: the node can no longer be trusted and has stopped serving.
     PartLost {

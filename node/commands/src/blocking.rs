@@ -280,7 +280,11 @@ impl Engine {
 
     /// Ends a client's wait without what it waited for; whether it waited at all.
     pub(crate) fn unblock(&mut self, client: ClientId, how: Unblock) -> bool {
-        let Some(waiting) = self.sessions.get_mut(client).and_then(|session| session.waiting.take()) else {
+        let session = self.sessions.get_mut(client);
+        // A shutdown is called off for all who asked for it, or not at all.
+        let Some(waiting) = session
+            .and_then(|session| session.waiting.take_if(|waiting| !matches!(waiting, Waiting::Shutdown)))
+        else {
             return false;
         };
         self.waiting.retain(|&other| other != client);
@@ -290,6 +294,7 @@ impl Engine {
                 None
             }
             Waiting::Replicas { offset, .. } => Some(self.replicas_holding(*offset)),
+            Waiting::Shutdown => None,
         };
         let Some(session) = self.sessions.get_mut(client) else { return false };
         match (how.error(), held) {
