@@ -6,9 +6,9 @@ use std::sync::mpsc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// A client asked the node to leave (SHUTDOWN); the embedder decides when, as a signal would.
+    /// A client asked the node to leave (SHUTDOWN), or the embedder did; it is for the embedder to end it.
     ShutdownRequested {
-        /// `SHUTDOWN NOW`: do not wait for replicas.
+        /// Replicas had their time already, or are not to get any.
         now: bool,
     },
     /// SHUTDOWN ABORT: a shutdown that waited for replicas was called off.

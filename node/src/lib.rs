@@ -21,6 +21,6 @@ pub mod boot;
 pub mod config;
 
 pub use boot::{Node, NodeError, NodeOptions};
-pub use rejoin_actors::events::NodeEvent;
+pub use rejoin_actors::{events::NodeEvent, shard::run::CannotServe};
 pub use rejoin_commands::Settings;
 pub use rejoin_transports::{Endpoint, Transport};

@@ -16,7 +16,7 @@ use std::{
 };
 
 use rejoin::{
-    Node, NodeEvent, NodeOptions, Settings,
+    CannotServe, Node, NodeError, NodeEvent, NodeOptions, Settings,
     config::{self, ConfigError, Invocation, Loaded, command_line},
 };
 use tracing::{error, info, warn};
@@ -163,7 +163,7 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
     let doors = doors_of(&settings);
     let config_file = config_file.unwrap_or_default().to_string_lossy().into_owned();
     let options = NodeOptions { config_file, any_port: false, ..NodeOptions::new(settings) };
-    let (node, events) = Node::start(options).map_err(|error| error.to_string())?;
+    let (node, events) = Node::start(options).map_err(last_words)?;
     log.set_role(role_of(is_replica));
 
     let (wakes, woken) = mpsc::channel();
@@ -209,6 +209,17 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
             Ok(Wake::Node(event)) => info!(?event, "the node reports"),
             Err(_) => return Err("the node has ended by itself".to_owned()),
         }
+    }
+}
+
+/// What redis-server's users and their tools look for when it does not start; the reason was logged before.
+fn last_words(error: NodeError) -> String {
+    match error {
+        NodeError::CannotServe(CannotServe::Port { at, is_tls, .. }) => {
+            let kind = if is_tls { "tls" } else { "tcp" };
+            format!("Failed listening on port {} ({kind}), aborting.", at.port)
+        }
+        other => other.to_string(),
     }
 }
 

@@ -1,5 +1,6 @@
-//! SIGTERM and SIGINT ask for a shutdown in good order; a SIGINT while one is on ends the program at once. SIGHUP is
-//! ignored: the log follows renames by itself, and a terminal that closes must not end a node.
+//! SIGTERM and SIGINT ask for a shutdown in good order; a SIGINT while one is on ends the program at once. Ignored are
+//! SIGHUP (the log follows renames by itself, and a terminal that closes must not end a node) and SIGXFSZ (a file that
+//! may not grow is an error of that write).
 
 use std::{
     io,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGHUP, SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
     iterator::Signals,
 };
 use tracing::warn;
@@ -39,9 +40,9 @@ impl IsLeaving {
 /// # Errors
 /// The handlers or the thread cannot be installed.
 pub(crate) fn listen(is_leaving: IsLeaving, asked: impl Fn(Asked) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGXFSZ])?;
     let listener = move || {
-        for signal in signals.forever().filter(|&signal| signal != SIGHUP) {
+        for signal in signals.forever().filter(|signal| matches!(*signal, SIGTERM | SIGINT)) {
             let was_leaving = is_leaving.0.swap(true, Relaxed);
             if signal == SIGINT && was_leaving {
                 warn!("You insist... exiting now.");

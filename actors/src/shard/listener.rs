@@ -49,8 +49,9 @@ pub(crate) fn wanted_at(settings: &Settings, port: u16, is_tls: bool) -> Vec<Wan
 /// Why an address cannot be listened at; the operator has been told.
 #[derive(Debug)]
 pub(crate) struct CannotListen {
-    pub(crate) error: io::Error,
+    pub(crate) at: Endpoint,
     pub(crate) is_tls: bool,
+    pub(crate) error: io::Error,
 }
 
 struct Door {
@@ -128,7 +129,7 @@ impl Doors {
                         "Warning: Could not create server TCP listening socket {at}: bind: {reason}"
                     );
                     if !(wanted.is_optional && is_absent(&error)) {
-                        return Err(CannotListen { error, is_tls: wanted.is_tls });
+                        return Err(CannotListen { at, is_tls: wanted.is_tls, error });
                     }
                 }
             }

@@ -13,7 +13,10 @@ use rejoin_commands::{Engine, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
 use rejoin_persistence::log::HotLog;
 use rejoin_protocol::{Offset, ReplicationId};
-use rejoin_transports::tls::{TlsError, TlsShared};
+use rejoin_transports::{
+    Endpoint,
+    tls::{TlsError, TlsShared},
+};
 use slab::Slab;
 use thiserror::Error;
 use tokio::{
@@ -32,7 +35,7 @@ use crate::{
         host::{self, ShardHost},
         inbox,
         listener::{self, CannotListen, Doors},
-        ticks, turn, unix_now, upstream,
+        process, ticks, turn, unix_now, upstream,
     },
 };
 
@@ -69,18 +72,18 @@ pub struct ShardSeed {
     pub random: fn() -> [u8; 20],
 }
 
-/// Why clients cannot be served. The texts are redis-server's last words.
+/// Why clients cannot be served, in redis-server's words.
 #[derive(Debug, Error)]
 pub enum CannotServe {
     /// The runtime cannot be had.
     #[error("cannot start the shard: {0}")]
     Runtime(io::Error),
     /// An address cannot be listened at.
-    #[error("Failed listening on port {port} ({}), aborting.", if *.is_tls { "tls" } else { "tcp" })]
+    #[error("Could not create server TCP listening socket {at}: bind: {error}")]
     Port {
         /// Which.
-        port: u16,
-        /// It is `tls-port`.
+        at: Endpoint,
+        /// Clients would speak TLS there.
         is_tls: bool,
         /// Why.
         error: io::Error,
@@ -166,10 +169,9 @@ fn open_doors(seed: &mut ShardSeed) -> Result<Doors, CannotServe> {
         wanted.extend(listener::wanted_at(settings, 0, false));
     }
     let mut doors = Doors::default();
-    doors.change(&wanted, settings.tcp_backlog).map_err(|CannotListen { error, is_tls }| {
-        let port = if is_tls { settings.tls_port } else { settings.port };
-        CannotServe::Port { port, is_tls, error }
-    })?;
+    doors
+        .change(&wanted, settings.tcp_backlog)
+        .map_err(|CannotListen { at, is_tls, error }| CannotServe::Port { at, is_tls, error })?;
     doors.open_unix(settings).map_err(|error| CannotServe::UnixSocket(crate::words_of(&error)))?;
     if doors.is_empty() && !seed.any_port {
         return Err(CannotServe::Nowhere);
@@ -206,6 +208,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
     status.hot_budget = engine.settings.repl_backlog_bytes;
     status.run_id = ReplicationId::from_random((seed.random)()).to_string();
     status.started = unix_now();
+    process::look(&mut status.process);
     status.tcp_port = engine.settings.port;
     status.config_file = seed.config_file;
     status.executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();

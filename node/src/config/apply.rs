@@ -32,12 +32,23 @@ const WITHOUT_FIELD: &[&str] = &[
     "tls-session-caching",
 ];
 
+/// Directives of redis-server that are no settings. To pass over them would leave open what the operator has closed.
+const NOT_HERE: [(&str, &str); 4] = [
+    ("rename-command", "Commands cannot be renamed here"),
+    ("user", "There are no ACL users here yet; 'requirepass' sets the password of all clients"),
+    ("loadmodule", "Modules cannot be loaded here"),
+    ("sentinel", "sentinel directive while not in sentinel mode"),
+];
+
 /// Values that ask for nothing, so that whoever does not act on them does what was asked.
 const OFF: [&str; 3] = ["", "no", "0"];
 
 /// Gives `settings` the values of `directives`, in order.
 pub(super) fn apply(directives: &[Directive], settings: &mut Settings) -> Result<(), DirectiveError> {
     for directive in directives {
+        if let Some((_, reason)) = NOT_HERE.iter().find(|(name, _)| *name == directive.name) {
+            return Err(DirectiveError::new(directive, *reason));
+        }
         let values: Vec<&str> = directive.values.iter().map(String::as_str).collect();
         settings
             .set(&directive.name, &values)

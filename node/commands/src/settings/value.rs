@@ -188,6 +188,10 @@ fn canonical_memory_or_percent(value: &str) -> Result<String, SettingError> {
     let bytes = parse_memory(value);
     let bytes = bytes
         .ok_or_else(|| SettingError::Invalid("argument must be a memory or percent value".to_owned()))?;
+    // Redis takes what does not fit for a share.
+    if bytes > i64::MAX as u64 {
+        return Err(SettingError::Invalid("percentage argument must be less or equal to 100".to_owned()));
+    }
     Ok(bytes.to_string())
 }
 
