@@ -44,10 +44,8 @@ fn rewrite_at(path: &Path, settings: &Settings) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), NEW_FILE_MODE),
         Err(error) => return Err(error),
     };
-    // Comments may be in any encoding; those of another than ours are kept as well as text can.
-    let new = settings.rewrite(&String::from_utf8_lossy(&old));
     let beside = Beside::create(path, mode)?;
-    beside.write(new.as_bytes())?;
+    beside.write(&settings.rewrite(&old))?;
     fs::rename(&beside.path, path)?;
     if let Some(directory) = path.parent() {
         // The name is in place; should the power fail now, the old file may come back whole.
