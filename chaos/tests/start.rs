@@ -461,3 +461,47 @@ fn idle_clients_are_closed_and_waiting_ones_are_not() {
     assert_eq!(say(&mut other, "RPUSH list a"), ":1");
     assert!(waiting.read_reply().unwrap().to_string().contains('a'));
 }
+
+#[test]
+fn systemd_hears_when_it_is_ready_and_when_it_ends() {
+    let dir = dir();
+    let socket = std::os::unix::net::UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let port = free_port().unwrap().to_string();
+    let notify = dir.path().join("notify");
+    let variables = [("NOTIFY_SOCKET", notify.to_str().unwrap())];
+    // Supervised, it stays where its supervisor sees it.
+    let args = ["--port", &port, "--supervised", "auto", "--daemonize", "yes"];
+    let mut program = Program::start_with(&node(), dir.path(), &args, &variables).unwrap();
+    let mut heard = String::new();
+    let mut hear_until = |text: &str| {
+        while !heard.contains(text) {
+            let mut message = [0; 500];
+            let len = socket.recv(&mut message).unwrap();
+            heard.push_str(&String::from_utf8_lossy(&message[..len]));
+        }
+    };
+    hear_until("READY=1");
+    program.wait_for("supervised by systemd - you MUST set appropriate values").unwrap();
+    program.wait_for(READY).unwrap();
+    program.signal(Signal::TERM).unwrap();
+    hear_until("STOPPING=1");
+    assert_eq!(program.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn settings_come_from_stdin_variables_and_toml_alike() {
+    let dir = dir();
+    let port = free_port().unwrap();
+    let toml = format!("port = {port}\nsave = \"\"\nunixsocket = \"t.sock\"\nbind = [\"127.0.0.1\"]\n");
+    fs::write(dir.path().join("n.toml"), toml).unwrap();
+    let variables = [("REJOIN_MAXCLIENTS", "33"), ("REJOIN_TIMEOUT", "9")];
+    let mut program =
+        Program::start_with(&node(), dir.path(), &["n.toml", "--timeout", "8", "-"], &variables).unwrap();
+    program.wait_for("Ready to accept connections unix").unwrap();
+    let mut client = Client::connect(port).unwrap();
+    let all = say(&mut client, "CONFIG GET maxclients timeout bind");
+    for value in ["33", "8", "127.0.0.1"] {
+        assert!(all.contains(value), "{all}");
+    }
+}

@@ -201,3 +201,44 @@ fn two_nodes_follow_each_other_by_tls_and_the_setting_changes_live() {
     wait_for_equal_offsets(&master.server, &replica.server).unwrap();
     ensure_same_data(&master.server, &replica.server).unwrap();
 }
+
+#[test]
+fn hostile_handshakes_harm_nobody() {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path(), &["node"]);
+    let mut node = start(ServerKind::Node, dir.path(), &["--tls-auth-clients", "no"]);
+    let mut silent: Vec<TcpStream> = Vec::new();
+    for begin in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01", b"\x16\x03\x01\xff\xff\x01\x00\xff\xff"] {
+        for _ in 0..50 {
+            let mut stream = TcpStream::connect(("127.0.0.1", node.tls_port)).unwrap();
+            stream.write_all(begin).unwrap();
+            silent.push(stream);
+        }
+    }
+    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"*1\r\n$4\r\nPING\r\n", &[0x16; 4096], &[0xff; 4096]] {
+        let mut stream = TcpStream::connect(("127.0.0.1", node.tls_port)).unwrap();
+        let _ = stream.write_all(garbage);
+        // At most an alert, and the end.
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.len() < 100, "{answer:?}");
+    }
+    assert_eq!(cli(dir.path(), node.tls_port, &[], &["PING"]), "PONG\n");
+    // Those who began and fell silent count as clients, and are let go in time.
+    let mut plain = node.server.client().unwrap();
+    plain.ask(&["CONFIG", "SET", "maxclients", "100"]).unwrap();
+    let mut refused = TcpStream::connect(("127.0.0.1", node.server.port())).unwrap();
+    let mut text = String::new();
+    refused.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "-ERR max number of clients reached\r\n");
+    for stream in &mut silent {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    assert_eq!(cli(dir.path(), node.tls_port, &[], &["PING"]), "PONG\n");
+    assert!(node.server.is_alive() && node.server.memory().unwrap().resident_peak < 500 << 20);
+}
