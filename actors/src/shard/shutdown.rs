@@ -67,7 +67,8 @@ impl Shard {
 
     fn leave(&mut self) {
         let keyspace = &self.engine.keyspace;
-        let has_keys = (0..keyspace.database_count()).any(|db| keyspace.database(DbIndex::new(db)).len() > 0);
+        let has_keys =
+            (0..keyspace.database_count()).any(|db| !keyspace.database(DbIndex::new(db)).is_empty());
         if has_keys && self.engine.settings.get("save").is_some_and(|save| !save.is_empty()) {
             tracing::warn!("The data is not saved: this version writes no snapshot to disk");
         }

@@ -79,7 +79,7 @@ fn limit_lines(name: &str, limits: &OutputLimits) -> Vec<(String, bool)> {
 /// Bytes in the largest unit that divides them.
 fn with_unit(bytes: u64) -> String {
     for (unit, name) in [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")] {
-        if bytes > 0 && bytes % unit == 0 {
+        if bytes > 0 && bytes.is_multiple_of(unit) {
             return format!("{}{name}", bytes / unit);
         }
     }
