@@ -6,11 +6,13 @@ use std::sync::mpsc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// A client asked the node to leave (SHUTDOWN); the embedder decides when, as a signal would.
+    /// A client asked the node to leave (SHUTDOWN), or the embedder did; it is for the embedder to end it.
     ShutdownRequested {
-        /// `SHUTDOWN NOW`: do not wait for replicas.
+        /// Replicas had their time already, or are not to get any.
         now: bool,
     },
+    /// SHUTDOWN ABORT: a shutdown that waited for replicas was called off.
+    ShutdownAborted,
     /// The node became a replica (REPLICAOF host port) or a master (REPLICAOF NO ONE).
     RoleChanged {
         /// What it is now.
@@ -20,6 +22,11 @@ pub enum NodeEvent {
     LogLevelChanged {
         /// One of `debug`, `verbose`, `notice`, `warning`, `nothing`.
         loglevel: String,
+    },
+    /// CONFIG SET dir: the program that embeds the node owns the process.
+    DirChanged {
+        /// The directory's full name.
+        dir: String,
     },
     /// A part of the node was lost in a panic: the node can no longer be trusted and has stopped serving.
     PartLost {

@@ -47,3 +47,9 @@ pub mod messages;
 pub mod replica;
 pub mod shard;
 pub mod snapshotter;
+
+/// What the system says of an error, without its number: as redis-server logs it and replies.
+pub(crate) fn words_of(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error ").map_or(text.clone(), |(words, _)| words.to_owned())
+}

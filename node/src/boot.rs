@@ -23,13 +23,16 @@ use rejoin_actors::{
     },
     shard::{
         metrics::MetricsRecorder,
-        run::{self as shard, ShardSeed},
+        run::{self as shard, CannotServe, ShardSeed},
     },
 };
 use rejoin_commands::Settings;
 use rejoin_persistence::log::{HotLog, LogHandle};
 use rejoin_protocol::{ByteCount, Offset, ReplicationId};
-use rejoin_transports::{Transport, tcp::TcpTransport};
+use rejoin_transports::{
+    Transport,
+    tls::{TcpOrTls, TlsShared},
+};
 use thiserror::Error;
 use tokio::sync::{mpsc as async_mpsc, oneshot};
 
@@ -42,27 +45,30 @@ pub struct NodeOptions {
     pub settings: Settings,
     /// The configuration file, for INFO; empty if there is none.
     pub config_file: String,
-    /// How other nodes are reached. Clients and stock replicas always come by TCP.
-    pub transport: Arc<dyn Transport>,
+    /// How other nodes are reached; `None` is TCP, or TLS if `tls-replication` says so. Clients and stock replicas come
+    /// by what `port`, `tls-port` and `unixsocket` say.
+    pub transport: Option<Arc<dyn Transport>>,
+    /// `port 0` is any port that is free, not none.
+    pub any_port: bool,
     /// Where the node's metrics go, once a second; nowhere by default. Never the process-wide recorder: several nodes in one
     /// process have one each.
     pub recorder: Option<MetricsRecorder>,
 }
 
 impl NodeOptions {
-    /// A node with these settings that reaches others by TCP.
+    /// A node with these settings that reaches others as they say, and for which `port 0` is any port.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, config_file: String::new(), transport: Arc::new(TcpTransport), recorder: None }
+        Self { settings, config_file: String::new(), transport: None, any_port: true, recorder: None }
     }
 }
 
 /// Why a node cannot start, or did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum NodeError {
-    /// An address cannot be listened on.
-    #[error("Could not create server TCP listening socket {0}")]
-    CannotListen(io::Error),
+    /// Clients cannot be served.
+    #[error(transparent)]
+    CannotServe(CannotServe),
     /// The system gave no thread.
     #[error("cannot start a thread: {0}")]
     NoThread(io::Error),
@@ -93,12 +99,15 @@ pub struct Node {
 impl Node {
     /// Starts a node. When this returns, it serves; what happens to it later comes as events.
     pub fn start(options: NodeOptions) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
-        let NodeOptions { settings, config_file, transport, recorder } = options;
+        let NodeOptions { mut settings, config_file, transport, any_port, recorder } = options;
+        let tls = Arc::new(TlsShared::default());
+        let transport = transport.unwrap_or_else(|| Arc::new(TcpOrTls::new(tls.clone())));
         let (events, received) = NodeEvents::channel();
         let clock = Clock::start();
         let dir = std::path::absolute(&settings.dir)
             .and_then(std::fs::canonicalize)
             .map_err(|error| NodeError::BadDir { dir: settings.dir.clone(), error })?;
+        settings.dir = dir.to_string_lossy().into_owned();
         let replid = ReplicationId::from_random(rand::random());
         let hot_log = HotLog::new(Offset::ZERO, ByteCount::new(settings.repl_backlog_bytes));
         let log = hot_log.handle();
@@ -151,6 +160,8 @@ impl Node {
         let (started, when_started) = mpsc::channel();
         let seed = ShardSeed {
             settings,
+            any_port,
+            tls,
             config_file,
             replid,
             log: hot_log,
@@ -166,7 +177,7 @@ impl Node {
         node.spawn("shard", move || shard::run(seed, &started))?;
         match when_started.recv() {
             Ok(Ok(addresses)) => node.addresses = addresses,
-            Ok(Err(error)) => return Err(NodeError::CannotListen(error)),
+            Ok(Err(error)) => return Err(NodeError::CannotServe(error)),
             Err(_) => return Err(NodeError::Ended),
         }
         Ok((node, received))
@@ -198,6 +209,13 @@ impl Node {
         let (answer, reply) = oneshot::channel();
         self.shard.blocking_send(ShardMessage::Execute { args, answer }).map_err(|_| NodeError::Ended)?;
         reply.blocking_recv().map_err(|_| NodeError::Ended)
+    }
+
+    /// Begins to leave, as SHUTDOWN does, and as `setting` says (`shutdown-on-sigterm`, `shutdown-on-sigint`): replicas
+    /// get their time unless it says `now`, and SHUTDOWN ABORT calls it off. When the time has come,
+    /// [`NodeEvent::ShutdownRequested`] says so.
+    pub fn request_shutdown_as(&self, setting: &'static str) -> Result<(), NodeError> {
+        self.shard.blocking_send(ShardMessage::Shutdown { setting }).map_err(|_| NodeError::Ended)
     }
 
     /// Stops the node, in this order: clients are refused and the last turn is published; replicas get the time that

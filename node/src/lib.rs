@@ -21,6 +21,9 @@ pub mod boot;
 pub mod config;
 
 pub use boot::{Node, NodeError, NodeOptions};
-pub use rejoin_actors::{events::NodeEvent, shard::metrics::MetricsRecorder};
+pub use rejoin_actors::{
+    events::NodeEvent,
+    shard::{metrics::MetricsRecorder, run::CannotServe},
+};
 pub use rejoin_commands::Settings;
 pub use rejoin_transports::{Endpoint, Transport};

@@ -17,13 +17,14 @@ use std::{
 };
 
 use rejoin::{
-    Node, NodeError, NodeEvent, NodeOptions, Settings,
-    config::{self, ConfigError, Invocation, Loaded, Sources, command_line},
+    CannotServe, Node, NodeError, NodeEvent, NodeOptions, Settings,
+    config::{self, ConfigError, Invocation, Loaded, command_line},
 };
 use tracing::{error, info, warn};
 
 use self::{
-    process::PidFile,
+    process::{PidFile, Supervisor},
+    signals::{Asked, IsLeaving},
     telemetry::{LogControls, LogFormat, LogOutput, LogRole},
 };
 
@@ -36,22 +37,23 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[used]
 pub static MALLOC_CONF: &[u8; 11] = b"thp:always\0";
 
-/// What ends the wait.
+/// What the main thread is woken for.
 enum Wake {
     /// SIGTERM or SIGINT.
-    Asked,
+    Asked(Asked),
     /// The node reported something.
     Node(NodeEvent),
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let outcome = match command_line::parse(arguments.iter().cloned()) {
+    let outcome = match command_line::parse(arguments) {
         Ok(Invocation::Version) => Ok(print(&command_line::version())),
         Ok(Invocation::Help) => Ok(print(command_line::help())),
         Ok(Invocation::Run(sources)) => config::load(&sources, std::env::vars_os(), &mut io::stdin())
             .map_err(|error| error.report())
-            .and_then(|loaded| run_or_detach(loaded, &sources, &arguments)),
+            .and_then(enter_directory)
+            .and_then(run_or_detach),
         Err(error) => Err(ConfigError::from(error).report()),
     };
     outcome.unwrap_or_else(|complaint| {
@@ -66,31 +68,46 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run_or_detach(loaded: Loaded, sources: &Sources, arguments: &[OsString]) -> Result<ExitCode, String> {
-    if setting(&loaded.settings, "daemonize") != "yes" {
-        return run(loaded);
+/// `dir` is where the process stands, so that every relative path means the same to all who read it.
+fn enter_directory(mut loaded: Loaded) -> Result<Loaded, String> {
+    let dir = &loaded.settings.dir;
+    let entered = std::env::set_current_dir(dir).and_then(|()| std::env::current_dir());
+    let here = entered.map_err(|error| format!("Fatal error, can't chdir to '{dir}': {error}"))?;
+    loaded.settings.dir = here.to_string_lossy().into_owned();
+    Ok(loaded)
+}
+
+fn run_or_detach(loaded: Loaded) -> Result<ExitCode, String> {
+    let supervisor = Supervisor::find(&setting(&loaded.settings, "supervised"));
+    // Who is supervised stays where the supervisor sees it.
+    if is_daemon(&loaded.settings) && supervisor.is_none() {
+        let is_child = process::detach().map_err(|error| format!("Fatal error, can't daemonize: {error}"))?;
+        if !is_child {
+            return Ok(ExitCode::SUCCESS);
+        }
     }
-    if sources.stdin {
-        return Err("Fatal error, can't daemonize with a configuration on standard input".to_owned());
-    }
-    match process::start_detached(arguments) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(format!("Fatal error, can't daemonize: {error}")),
-    }
+    run(loaded, supervisor)
 }
 
 /// Runs the node until it shall end. What goes wrong before there is a log is returned, what comes later is logged.
-fn run(loaded: Loaded) -> Result<ExitCode, String> {
+fn run(loaded: Loaded, supervisor: Option<Supervisor>) -> Result<ExitCode, String> {
     let log = install_log(&loaded.settings)?;
     announce(&loaded);
+    if let Some(supervisor) = supervisor {
+        supervisor.greet();
+    }
     let _guard = pid_file(&loaded.settings);
-    match serve(loaded, &log) {
+    let outcome = serve(loaded, supervisor, &log);
+    // Before the last line, for which tools wait.
+    drop(_guard);
+    match outcome {
         Ok(()) => {
-            warn!("Rejoin is now ready to exit, bye bye...");
+            // Word for word what scripts wait for.
+            warn!("Redis is now ready to exit, bye bye...");
             Ok(ExitCode::SUCCESS)
         }
         Err(complaint) => {
-            error!("{complaint}");
+            complaint.lines().for_each(|line| error!("{line}"));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -122,65 +139,109 @@ fn announce(loaded: &Loaded) {
     info!("Running mode=standalone, port={}, PID: {pid}", loaded.settings.port);
 }
 
+/// Where redis-server puts the pid of a daemon that was given no other place.
+const PID_FILE_OF_A_DAEMON: &str = "/var/run/redis.pid";
+
 fn pid_file(settings: &Settings) -> Option<PidFile> {
-    let path = Some(setting(settings, "pidfile")).filter(|path| !path.is_empty())?;
+    let mut path = setting(settings, "pidfile");
+    if path.is_empty() {
+        if !is_daemon(settings) {
+            return None;
+        }
+        path = PID_FILE_OF_A_DAEMON.to_owned();
+    }
     let path = Path::new(&settings.dir).join(path);
     // As with redis-server, a node without its pid file is better than none.
     PidFile::create(&path)
-        .inspect_err(|error| warn!("Failed to write the pid file {}: {error}", path.display()))
+        .inspect_err(|error| warn!("Failed to write PID file {}: {error}", path.display()))
         .ok()
 }
 
 /// Starts the node, waits for a reason to end, and shuts it down.
-fn serve(loaded: Loaded, log: &LogControls) -> Result<(), String> {
-    let (port, is_replica) = (loaded.settings.port, loaded.settings.replicaof.is_some());
-    let config_file = loaded.config_file.unwrap_or_default().to_string_lossy().into_owned();
-    let recorder = metrics_endpoint::start(&loaded.settings)?;
-    let options = NodeOptions { config_file, recorder, ..NodeOptions::new(loaded.settings) };
-    let (node, events) = Node::start(options).map_err(|error| why_not_started(error, port))?;
+fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> Result<(), String> {
+    let Loaded { settings, config_file, .. } = loaded;
+    let is_replica = settings.replicaof.is_some();
+    let doors = doors_of(&settings);
+    let config_file = config_file.unwrap_or_default().to_string_lossy().into_owned();
+    let recorder = metrics_endpoint::start(&settings)?;
+    let options = NodeOptions { config_file, recorder, any_port: false, ..NodeOptions::new(settings) };
+    let (node, events) = Node::start(options).map_err(last_words)?;
     log.set_role(role_of(is_replica));
 
     let (wakes, woken) = mpsc::channel();
     let by_signal = wakes.clone();
-    signals::listen(move || drop(by_signal.send(Wake::Asked)))
+    let is_leaving = IsLeaving::default();
+    signals::listen(is_leaving.clone(), move |by| drop(by_signal.send(Wake::Asked(by))))
         .map_err(|error| format!("Can't listen for signals: {error}"))?;
     std::thread::spawn(move || events.into_iter().try_for_each(|event| wakes.send(Wake::Node(event))));
     info!("Server initialized");
-    info!("Ready to accept connections tcp");
+    for door in doors {
+        info!("Ready to accept connections {door}");
+    }
+    if let Some(supervisor) = supervisor {
+        supervisor.tell_ready(is_replica);
+    }
 
     loop {
         match woken.recv() {
-            Ok(Wake::Asked) => return end(node, false),
-            Ok(Wake::Node(NodeEvent::ShutdownRequested { now })) => return end(node, now),
+            Ok(Wake::Asked(by)) => {
+                let setting = match by {
+                    Asked::Interrupt => "shutdown-on-sigint",
+                    Asked::Terminate => "shutdown-on-sigterm",
+                };
+                node.request_shutdown_as(setting).map_err(|error| error.to_string())?;
+            }
+            Ok(Wake::Node(NodeEvent::ShutdownRequested { now })) => {
+                if let Some(supervisor) = supervisor {
+                    supervisor.tell_stopping();
+                }
+                return node.shutdown(now).map_err(|error| error.to_string());
+            }
+            Ok(Wake::Node(NodeEvent::ShutdownAborted)) => is_leaving.called_off(),
             Ok(Wake::Node(NodeEvent::PartLost { part })) => {
                 return Err(format!("{part} was lost in a panic, the node has ended"));
             }
             Ok(Wake::Node(NodeEvent::RoleChanged { is_replica })) => log.set_role(role_of(is_replica)),
             Ok(Wake::Node(NodeEvent::LogLevelChanged { loglevel })) => log.set_level(&loglevel),
+            Ok(Wake::Node(NodeEvent::DirChanged { dir })) => {
+                if let Err(error) = std::env::set_current_dir(&dir) {
+                    warn!("Can't chdir to '{dir}': {error}");
+                }
+            }
             Ok(Wake::Node(event)) => info!(?event, "the node reports"),
             Err(_) => return Err("the node has ended by itself".to_owned()),
         }
     }
 }
 
-fn role_of(is_replica: bool) -> LogRole {
-    if is_replica { LogRole::Replica } else { LogRole::Master }
-}
-
-/// The second line is what redis-server's users and their tools look for.
-fn why_not_started(error: NodeError, port: u16) -> String {
+/// What redis-server's users and their tools look for when it does not start; the reason was logged before.
+fn last_words(error: NodeError) -> String {
     match error {
-        NodeError::CannotListen(_) => {
-            error!("{error}");
-            format!("Failed listening on port {port} (tcp), aborting.")
+        NodeError::CannotServe(CannotServe::Port { at, is_tls, .. }) => {
+            let kind = if is_tls { "tls" } else { "tcp" };
+            format!("Failed listening on port {} ({kind}), aborting.", at.port)
         }
         other => other.to_string(),
     }
 }
 
-fn end(node: Node, now: bool) -> Result<(), String> {
-    warn!("User requested shutdown...");
-    node.shutdown(now).map_err(|error| error.to_string())
+/// The kinds of connections that are accepted.
+fn doors_of(settings: &Settings) -> Vec<&'static str> {
+    let has_addresses = !settings.bind.is_empty();
+    let doors = [
+        ("tcp", settings.port != 0 && has_addresses),
+        ("unix", !settings.unixsocket.is_empty()),
+        ("tls", settings.tls_port != 0 && has_addresses),
+    ];
+    doors.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| name).collect()
+}
+
+fn role_of(is_replica: bool) -> LogRole {
+    if is_replica { LogRole::Replica } else { LogRole::Master }
+}
+
+fn is_daemon(settings: &Settings) -> bool {
+    setting(settings, "daemonize") == "yes"
 }
 
 /// A setting that only the program looks at.

@@ -1,12 +1,14 @@
-//! What the program does to itself as a process: its pid file, and leaving the terminal.
+//! What the program does to itself as a process: its pid file, leaving the terminal, and telling who started it.
 
 use std::{
-    ffi::OsString,
     fs, io,
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
+
+use fork::Fork;
+use rustix::process::{Signal, getpid, kill_process};
+use sd_notify::NotifyState;
+use tracing::{info, warn};
 
 /// A file that holds our pid while we run. It is removed when this is dropped.
 #[derive(Debug)]
@@ -27,29 +29,92 @@ impl PidFile {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        info!("Removing the pid file.");
         // Nobody is left to hear of a failure, and a stale pid file does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Starts this program again, out of reach of the terminal: in a process group of its own, with nothing on its
-/// standard streams. `arguments` are ours without the program's name.
-///
-/// redis-server forks instead; a process with threads and `#![deny(unsafe_code)]` does better to begin anew. What is
-/// left of the terminal, SIGHUP when it closes, the program ignores.
+/// Leaves the terminal: a child in a session of its own goes on, with nothing on its standard streams. To be called
+/// before any thread is started, for only the calling one goes on in the child. Whether this is the child; the parent
+/// has nothing more to do.
 ///
 /// # Errors
-/// The program cannot be started.
-pub(crate) fn start_detached(arguments: &[OsString]) -> io::Result<()> {
-    Command::new(std::env::current_exe()?)
-        .args(arguments)
-        .args(["--daemonize", "no"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .map(drop)
+/// The system gives no process.
+pub(crate) fn detach() -> io::Result<bool> {
+    match fork::fork()? {
+        Fork::Parent(_) => Ok(false),
+        Fork::Child => {
+            fork::setsid()?;
+            fork::redirect_stdio()?;
+            Ok(true)
+        }
+    }
+}
+
+/// Who started us and wants to hear that we are ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Supervisor {
+    Systemd,
+    Upstart,
+}
+
+impl Supervisor {
+    /// By `supervised`, and what the environment says.
+    pub(crate) fn find(supervised: &str) -> Option<Self> {
+        let by_upstart = std::env::var_os("UPSTART_JOB").is_some();
+        let by_systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
+        match supervised {
+            "systemd" => Some(Self::Systemd).filter(|_| by_systemd),
+            "upstart" => Some(Self::Upstart).filter(|_| by_upstart),
+            "auto" if by_upstart => Some(Self::Upstart),
+            "auto" if by_systemd => Some(Self::Systemd),
+            _ => None,
+        }
+    }
+
+    /// Tells what we are about to do, once there is a log.
+    pub(crate) fn greet(self) {
+        match self {
+            Self::Systemd => {
+                warn!(
+                    "supervised by systemd - you MUST set appropriate values for TimeoutStartSec and TimeoutStopSec in \
+                     your service unit."
+                );
+                tell_systemd(&[NotifyState::Status("Rejoin is loading...")]);
+            }
+            Self::Upstart => {
+                warn!("supervised by upstart, will stop to signal readiness.");
+                // Upstart continues us.
+                let _ = kill_process(getpid(), Signal::STOP);
+            }
+        }
+    }
+
+    /// We serve.
+    pub(crate) fn tell_ready(self, is_replica: bool) {
+        if self == Self::Systemd {
+            let status = if is_replica {
+                "Ready to accept connections in read-only mode. Waiting for MASTER <-> REPLICA sync"
+            } else {
+                "Ready to accept connections"
+            };
+            tell_systemd(&[NotifyState::Status(status), NotifyState::Ready]);
+        }
+    }
+
+    /// We end.
+    pub(crate) fn tell_stopping(self) {
+        if self == Self::Systemd {
+            tell_systemd(&[NotifyState::Stopping]);
+        }
+    }
+}
+
+fn tell_systemd(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!("systemd cannot be told how we are: {error}");
+    }
 }
 
 #[cfg(test)]

@@ -145,7 +145,11 @@ fn shutdown_waits_for_replicas_and_shutdown_by_a_client_is_reported() {
     }
     let mut client = TcpStream::connect(address(&master)).unwrap();
     client.write_all(b"SHUTDOWN\r\n").unwrap();
-    assert_eq!(events.recv_timeout(PATIENCE).unwrap(), NodeEvent::ShutdownRequested { now: false });
+    assert_eq!(
+        events.recv_timeout(PATIENCE).unwrap(),
+        NodeEvent::ShutdownRequested { now: true },
+        "they had their time"
+    );
     let offset = master.offset();
     master.shutdown(false).unwrap();
     assert!(replica.offset() >= offset, "the last writes were sent before the end");
@@ -172,7 +176,7 @@ fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let refused = Node::start(NodeOptions::new(Settings { port, ..settings() })).err().expect("in use");
-    assert!(matches!(refused, NodeError::CannotListen(_)));
+    assert!(matches!(refused, NodeError::CannotServe(_)));
     assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
 }
 

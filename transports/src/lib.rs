@@ -1,4 +1,5 @@
-//! Moves bytes between nodes: a [`Transport`] dials and listens, a [`Link`] carries lanes.
+//! Moves bytes between nodes: a [`Transport`] dials and listens, a [`Link`] carries lanes. And what a client's
+//! connection is ([`client`], [`unix`], [`tls`]).
 //!
 //! It knows tokio and sockets; it knows no replication, no data and no actors, and nothing above knows which
 //! transport it runs on. On [`tcp`] and [`memory`] all lanes share one ordered stream, in the PSYNC grammar; a
@@ -9,8 +10,11 @@
 //!   between threads without losing a byte;
 //! * nothing here buffers: what is not read stays with the sender.
 
+pub mod client;
 pub mod memory;
 pub mod tcp;
+pub mod tls;
+pub mod unix;
 
 use std::{fmt, future::Future, io, pin::Pin};
 

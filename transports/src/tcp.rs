@@ -30,13 +30,7 @@ impl Transport for TcpTransport {
 
     fn dial<'a>(&'a self, to: &'a Endpoint) -> TransportFuture<'a, Box<dyn Link>> {
         Box::pin(async move {
-            let connect = TcpStream::connect((to.host.as_str(), to.port));
-            let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
-                Ok(outcome) => outcome,
-                Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in 10 seconds")),
-            }
-            .map_err(|source| TransportError::Unreachable { to: to.clone(), source })?;
-            stream.set_nodelay(true)?;
+            let stream = connect(to).await?;
             Ok(Box::new(TcpLink { peer: to.clone(), stream: Some(stream) }) as Box<dyn Link>)
         })
     }
@@ -49,6 +43,18 @@ impl Transport for TcpTransport {
             Ok(Box::new(TcpLinkListener { listener }) as Box<dyn Listener>)
         })
     }
+}
+
+/// Connects, and does not wait for ever.
+pub(crate) async fn connect(to: &Endpoint) -> Result<TcpStream, TransportError> {
+    let connect = TcpStream::connect((to.host.as_str(), to.port));
+    let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in 10 seconds")),
+    }
+    .map_err(|source| TransportError::Unreachable { to: to.clone(), source })?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// A link over one TCP connection.

@@ -62,6 +62,11 @@ pub enum ShardMessage {
         /// Where the reply goes, as RESP.
         answer: oneshot::Sender<Vec<u8>>,
     },
+    /// Begin to leave, as SHUTDOWN does. From the node's handle.
+    Shutdown {
+        /// The setting that says how.
+        setting: &'static str,
+    },
     /// Let go of all clients and publish the last turn; the answer is where the stream ends. From the node's handle.
     Drain {
         /// Where the answer goes.

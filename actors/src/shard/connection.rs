@@ -7,12 +7,10 @@ use std::{
 
 use rejoin_commands::{Input, Session};
 use rejoin_protocol::{ClientId, resp::RequestLimits};
-use tokio::{
-    io::{AsyncReadExt, AsyncWrite},
-    net::TcpStream,
-};
+use rejoin_transports::client::ClientStream;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use crate::shard::{Shard, SharedShard, unix_now};
+use crate::shard::{Shard, SharedShard, admission::Names, unix_now};
 
 /// Room made for one read; more while a long argument is on its way.
 const READ_BYTES: usize = 16 << 10;
@@ -26,7 +24,7 @@ const QUIET_OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// What the shard keeps for one client besides its session.
 pub(crate) struct Connection {
     pub(crate) client: ClientId,
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: ClientStream,
     /// Absent only while the turn has it.
     pub(crate) input: Option<Box<Input>>,
     /// Bytes of the session's output that are sent already.
@@ -59,13 +57,12 @@ impl Connection {
 }
 
 /// Takes a connection in; its task is [`serve`].
-pub(crate) fn add(shard: &SharedShard, stream: TcpStream) -> usize {
+pub(crate) fn add(shard: &SharedShard, stream: ClientStream, names: Names) -> usize {
     let shard = &mut *shard.borrow_mut();
     let client = ClientId::new(shard.next_client);
     shard.next_client += 1;
-    let name =
-        |address: std::io::Result<std::net::SocketAddr>| address.map(|a| a.to_string()).unwrap_or_default();
-    let mut session = Session::new(client, name(stream.peer_addr()), name(stream.local_addr()), unix_now());
+    let mut session = Session::new(client, names.addr, names.laddr, unix_now());
+    session.by_unix_socket = matches!(stream, ClientStream::Unix(_));
     session.authenticated = shard.engine.settings.requirepass.is_empty();
     shard.engine.sessions.insert(session);
     shard.engine.stats.connections_received += 1;
@@ -109,7 +106,8 @@ impl Shard {
             return Poll::Ready(());
         }
         let connection = &self.connections[key];
-        let has_output = self.engine.sessions.get(client).is_some_and(|session| !session.out.is_empty());
+        let has_output = self.engine.sessions.get(client).is_some_and(|session| !session.out.is_empty())
+            || !connection.stream.is_flushed();
         if connection.close.is_some() || connection.is_at_end {
             // What was executed is answered before the connection goes; an unreadable peer is not waited for.
             return if has_output || connection.is_queued { Poll::Pending } else { Poll::Ready(()) };
@@ -120,6 +118,11 @@ impl Shard {
     /// Sends output that a turn could not, and lets a client that was held back go on once it has read enough.
     fn poll_send(&mut self, key: usize, context: &mut Context<'_>) -> std::io::Result<()> {
         let connection = &mut self.connections[key];
+        if !connection.stream.is_flushed()
+            && let Poll::Ready(flushed) = Pin::new(&mut connection.stream).poll_flush(context)
+        {
+            flushed?;
+        }
         let Some(session) = self.engine.sessions.get_mut(connection.client) else { return Ok(()) };
         if session.out.is_empty() {
             return Ok(());

@@ -36,7 +36,8 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::Follow { host, port } => shard.follow(host, port),
         Effect::Unfollow => shard.unfollow(),
         Effect::AttachReplica { client, wanted } => shard.attach_replica(client, wanted),
-        Effect::Shutdown { now } => shard.events.report(NodeEvent::ShutdownRequested { now }),
+        Effect::Shutdown { now } => shard.begin_shutdown(now),
+        Effect::AbortShutdown => shard.abort_shutdown(),
         Effect::SettingChanged { name } => shard.apply_setting(name),
         Effect::ChangeReplId => shard.change_replid(),
         Effect::RefuseHttp { client } => shard.refuse_http(client),
@@ -104,13 +105,16 @@ impl Shard {
 
     fn introduction(&self) -> Introduction {
         let settings = &self.engine.settings;
+        // Where masters and their tools reach us: by TLS if that is how nodes speak.
+        let port =
+            if settings.is_on("tls-replication") { settings.tls_port } else { self.engine.status.tcp_port };
         let credentials = (!settings.masterauth.is_empty()).then(|| Credentials {
             user: (!settings.masteruser.is_empty()).then(|| settings.masteruser.clone()),
             password: settings.masterauth.clone().into_bytes(),
         });
         let announced_port = settings.replica_announce_port;
         Introduction {
-            listening_port: if announced_port == 0 { self.engine.status.tcp_port } else { announced_port },
+            listening_port: if announced_port == 0 { port } else { announced_port },
             announce_ip: (!settings.replica_announce_ip.is_empty())
                 .then(|| settings.replica_announce_ip.clone()),
             credentials,
@@ -161,7 +165,7 @@ impl Shard {
         let Some(session) = self.engine.session_closed(client) else { return };
         connection.wake();
         let peer = endpoint_of(&session.addr);
-        let stream = match connection.stream.into_std() {
+        let stream = match connection.stream.detach() {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a replica was lost while it asked for the stream");
@@ -175,7 +179,7 @@ impl Shard {
             peer,
             hello: hello_of(session.replica_hello),
             wanted: wanted_of(wanted),
-            stream: Box::new(stream),
+            stream,
             unsent: session.out.get(connection.sent..).unwrap_or_default().to_vec(),
             received,
         });
@@ -192,6 +196,10 @@ impl Shard {
         } else if name == "loglevel" {
             let loglevel = self.engine.settings.loglevel.clone();
             self.events.report(NodeEvent::LogLevelChanged { loglevel });
+        } else if name == "dir" {
+            self.events.report(NodeEvent::DirChanged { dir: self.engine.settings.dir.clone() });
+        } else if name == "port" {
+            self.engine.status.tcp_port = self.engine.settings.port;
         }
     }
 }

@@ -61,6 +61,11 @@ pub(crate) async fn receive_until_stopped(
             ShardMessage::ReplicasBehind { offset, answer } => {
                 let _ = answer.send(shard.borrow().replicas_behind(offset));
             }
+            ShardMessage::Shutdown { setting } => {
+                let mut shard = shard.borrow_mut();
+                let how = shard.engine.settings.get(setting).unwrap_or_default();
+                shard.begin_shutdown(how.split(' ').any(|word| word == "now"));
+            }
             ShardMessage::Stop => {
                 shard.borrow_mut().drain();
                 return;
@@ -189,16 +194,8 @@ impl Shard {
         }
         let offset = self.visible();
         if self.engine.role == Role::Master && !self.engine.status.replicas.is_empty() {
-            let db = self.engine.log.selected().unwrap_or(DbIndex::new(0));
-            self.engine.log.begin_unit();
-            self.engine.log.push(db, &[b"REPLCONF", b"GETACK", b"*"]);
-            self.engine.log.end_unit();
-            self.publish_log();
+            self.ask_replicas();
         }
         offset
-    }
-
-    fn replicas_behind(&self, offset: Offset) -> usize {
-        self.engine.status.replicas.iter().filter(|replica| replica.offset < offset).count()
     }
 }

@@ -11,14 +11,19 @@
 //! * no reply is written before the log has the bytes of the turn;
 //! * while the node follows a master, the log takes the master's bytes and nothing else.
 
+mod admission;
+mod config_file;
 pub(crate) mod connection;
+mod descriptors;
 pub(crate) mod effects;
 pub(crate) mod execute;
+mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;
 pub mod metrics;
 pub(crate) mod process;
 pub mod run;
+mod shutdown;
 pub(crate) mod ticks;
 pub(crate) mod turn;
 pub(crate) mod upstream;
@@ -34,13 +39,16 @@ use std::{
 use rejoin_commands::Engine;
 use rejoin_persistence::log::{HotLog, LogHandle};
 use rejoin_protocol::{ClientId, Offset, ReplicationId, UnixMillis};
+use rejoin_transports::tls::TlsShared;
 use slab::Slab;
 
 use crate::{
     control::ControlPlane,
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
-    shard::{connection::Connection, metrics::NodeMetrics, upstream::UpstreamStream},
+    shard::{
+        connection::Connection, metrics::NodeMetrics, shutdown::PendingShutdown, upstream::UpstreamStream,
+    },
 };
 
 /// The shard, as its tasks share it.
@@ -73,6 +81,12 @@ pub struct Shard {
     pub(crate) events: NodeEvents,
     /// Set when the node is to stop; tasks end when they see it.
     pub(crate) stopping: bool,
+    /// A shutdown that waits for replicas.
+    pub(crate) shutdown: Option<PendingShutdown>,
+    /// How encrypted connections are made.
+    pub(crate) tls: Arc<TlsShared>,
+    /// Clients whose TLS handshake runs.
+    pub(crate) handshakes: usize,
     /// When a client that speaks HTTP was last warned of.
     pub(crate) http_refused_at: Option<Instant>,
     /// Bytes to and from other nodes, counted by the links.

@@ -13,9 +13,16 @@ use rejoin_commands::{Engine, MonotonicClock, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
 use rejoin_persistence::log::HotLog;
 use rejoin_protocol::{Offset, ReplicationId};
-use rejoin_transports::{Endpoint, tcp};
+use rejoin_transports::{
+    Endpoint,
+    tls::{TlsError, TlsShared},
+};
 use slab::Slab;
-use tokio::{net::TcpListener, sync::mpsc, task::LocalSet};
+use thiserror::Error;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, LocalSet},
+};
 
 use crate::{
     clock::Clock,
@@ -24,9 +31,12 @@ use crate::{
     links::{ticker::TickerSignal, traffic::Traffic},
     messages::shard::ShardMessage,
     shard::{
-        Shard, SharedShard, execute, inbox, listener,
+        Shard, SharedShard, descriptors, execute,
+        host::{self, ShardHost},
+        inbox,
+        listener::{self, CannotListen, Doors},
         metrics::{MetricsRecorder, NodeMetrics},
-        ticks, turn, unix_now, upstream,
+        process, ticks, turn, unix_now, upstream,
     },
 };
 
@@ -37,6 +47,10 @@ const LAST_REPLIES: Duration = Duration::from_millis(200);
 pub struct ShardSeed {
     /// The settings.
     pub settings: Settings,
+    /// `port 0` is any port, not none.
+    pub any_port: bool,
+    /// How encrypted connections are made, shared with the links.
+    pub tls: Arc<TlsShared>,
     /// The configuration file, for INFO.
     pub config_file: String,
     /// The stream's name.
@@ -61,32 +75,62 @@ pub struct ShardSeed {
     pub random: fn() -> [u8; 20],
 }
 
+/// Why clients cannot be served, in redis-server's words.
+#[derive(Debug, Error)]
+pub enum CannotServe {
+    /// The runtime cannot be had.
+    #[error("cannot start the shard: {0}")]
+    Runtime(io::Error),
+    /// An address cannot be listened at.
+    #[error("Could not create server TCP listening socket {at}: bind: {error}")]
+    Port {
+        /// Which.
+        at: Endpoint,
+        /// Clients would speak TLS there.
+        is_tls: bool,
+        /// Why.
+        error: io::Error,
+    },
+    /// The unix socket cannot be listened at.
+    #[error("Failed opening Unix socket: bind: {0}")]
+    UnixSocket(String),
+    /// No TLS.
+    #[error("{0}\nFailed to configure TLS. Check logs for more info.")]
+    Tls(TlsError),
+    /// No port, no unix socket.
+    #[error("Configured to not listen anywhere, exiting.")]
+    Nowhere,
+}
+
 /// Runs the shard on this thread until it is told to stop. Reports the addresses it listens on, or why it cannot.
-pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<io::Result<Vec<SocketAddr>>>) {
+pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, CannotServe>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            let _ = started.send(Err(error));
+            let _ = started.send(Err(CannotServe::Runtime(error)));
             return;
         }
     };
     let _guard = seed.events.guard("shard");
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let listeners = match listen(&seed.settings) {
-            Ok(listeners) => listeners,
+        let mut seed = seed;
+        let doors = match open_doors(&mut seed) {
+            Ok(doors) => doors,
             Err(error) => {
                 let _ = started.send(Err(error));
                 return;
             }
         };
-        let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-        let (shard, inbox, clock) = begin(seed, &addresses);
-        for listener in listeners {
-            spawn_guarded(&shard, "listener", listener::accept_forever(shard.clone(), listener));
+        let addresses: Vec<SocketAddr> = doors.addresses().map(|(address, _)| address).collect();
+        let (shard, inbox, clock) = begin(seed);
+        if let Err(error) = begin_to_serve(&shard, doors) {
+            let _ = started.send(Err(CannotServe::UnixSocket(crate::words_of(&error))));
+            return;
         }
-        spawn_guarded(&shard, "flusher", turn::flush_forever(shard.clone()));
-        spawn_guarded(&shard, "ticks", ticks::tick_forever(shard.clone()));
+        let events = shard.borrow().events.clone();
+        spawn_guarded(&events, "flusher", turn::flush_forever(shard.clone()));
+        spawn_guarded(&events, "ticks", ticks::tick_forever(shard.clone()));
         let _ = started.send(Ok(addresses));
         let master = shard.borrow().engine.settings.replicaof.clone();
         if let Some((host, port)) = master {
@@ -98,40 +142,59 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<io::Result<Vec<SocketAddr
 }
 
 /// A task whose panic is reported as the loss of the shard: the runtime would only drop it.
-fn spawn_guarded(shard: &SharedShard, part: &'static str, task: impl Future<Output = ()> + 'static) {
-    let guard = shard.borrow().events.guard(part);
-    tokio::task::spawn_local(async move {
+pub(super) fn spawn_guarded(
+    events: &NodeEvents,
+    part: &'static str,
+    task: impl Future<Output = ()> + 'static,
+) -> AbortHandle {
+    let guard = events.guard(part);
+    let task = tokio::task::spawn_local(async move {
         let _guard = guard;
         task.await;
     });
+    task.abort_handle()
 }
 
-fn listen(settings: &Settings) -> io::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for bind in &settings.bind {
-        // Redis' "-": not an error if the address is not there.
-        let (host, is_optional) = bind.strip_prefix('-').map_or((bind.as_str(), false), |host| (host, true));
-        let at = Endpoint::new(host, settings.port);
-        match tcp::listen(&at, settings.tcp_backlog.try_into().unwrap_or(i32::MAX))
-            .and_then(TcpListener::from_std)
-        {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if is_optional && is_absent(&error) => {}
-            Err(error) => return Err(io::Error::new(error.kind(), format!("bind: {at}: {error}"))),
-        }
+/// Everything that can be in the way of serving. Port 0 and a `maxclients` that the system does not give become what
+/// they are.
+fn open_doors(seed: &mut ShardSeed) -> Result<Doors, CannotServe> {
+    let settings = &mut seed.settings;
+    if let Err(most) = descriptors::make_room(settings.maxclients) {
+        tracing::warn!(
+            "maxclients has been reduced to {most} to compensate for low ulimit. If you need higher maxclients \
+             increase 'ulimit -n'."
+        );
+        settings.maxclients = most;
     }
-    if listeners.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::AddrNotAvailable,
-            "none of the addresses in 'bind' can be listened on",
-        ));
+    host::configure_tls(settings, &seed.tls).map_err(CannotServe::Tls)?;
+    let mut wanted = listener::wanted(settings);
+    if settings.port == 0 && seed.any_port {
+        wanted.extend(listener::wanted_at(settings, 0, false));
     }
-    Ok(listeners)
+    let mut doors = Doors::default();
+    doors
+        .change(&wanted, settings.tcp_backlog)
+        .map_err(|CannotListen { at, is_tls, error }| CannotServe::Port { at, is_tls, error })?;
+    doors.open_unix(settings).map_err(|error| CannotServe::UnixSocket(crate::words_of(&error)))?;
+    if doors.is_empty() && !seed.any_port {
+        return Err(CannotServe::Nowhere);
+    }
+    if let Some((address, _)) = doors.addresses().find(|(_, is_tls)| !is_tls) {
+        settings.port = address.port();
+    }
+    Ok(doors)
 }
 
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
-        || error.raw_os_error() == Some(97 /* EAFNOSUPPORT */)
+/// Lets clients in, and gives the engine its world.
+fn begin_to_serve(shard: &SharedShard, mut doors: Doors) -> io::Result<()> {
+    let (events, tls) = {
+        let shard = shard.borrow();
+        (shard.events.clone(), shard.tls.clone())
+    };
+    doors.let_in(shard, &events)?;
+    let host = ShardHost::new(Rc::downgrade(shard), events, doors, tls);
+    shard.borrow_mut().engine.host = Box::new(host);
+    Ok(())
 }
 
 /// The clock that commands are timed by: the processor's counter where it is steady (some 10 ns per look), the operating
@@ -141,7 +204,7 @@ fn command_clock() -> MonotonicClock {
     Box::new(move || clock.delta_as_nanos(0, clock.raw()))
 }
 
-fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) {
+fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) {
     let offset: Offset = seed.log.appended();
     let mut hash_seed = [0; 16];
     hash_seed.copy_from_slice(&(seed.random)()[..16]);
@@ -156,7 +219,8 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
     status.hot_budget = engine.settings.repl_backlog_bytes;
     status.run_id = ReplicationId::from_random((seed.random)()).to_string();
     status.started = unix_now();
-    status.tcp_port = addresses.first().map_or(engine.settings.port, SocketAddr::port);
+    process::look(&mut status.process);
+    status.tcp_port = engine.settings.port;
     status.config_file = seed.config_file;
     status.executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     engine.sessions.insert(upstream::master_session());
@@ -178,6 +242,9 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
         ticker: seed.ticker,
         events: seed.events,
         stopping: false,
+        shutdown: None,
+        tls: seed.tls,
+        handshakes: 0,
         http_refused_at: None,
         traffic: seed.traffic,
         metrics: seed.recorder.map(NodeMetrics::new),

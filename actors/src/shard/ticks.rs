@@ -32,6 +32,7 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
         shard.publish_log();
         shard.close_idle_clients();
         shard.answer_waiting();
+        shard.go_on_with_shutdown();
         shard.requeue_held();
     }
 }
@@ -92,7 +93,8 @@ impl Shard {
         let now = self.engine.now.get();
         for (_, connection) in &mut self.connections {
             let Some(session) = self.engine.sessions.get(connection.client) else { continue };
-            if now - session.last_active.get() > timeout_millis {
+            // Who waits is not idle; replicas are not here any more.
+            if session.waiting.is_none() && now - session.last_active.get() > timeout_millis {
                 tracing::debug!(client = %connection.client, "Closing idle client");
                 connection.close = Some(Close::Now);
                 connection.wake();

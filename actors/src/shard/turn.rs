@@ -80,6 +80,7 @@ impl Shard {
         {
             match connection.stream.try_write(&session.out[connection.sent..]) {
                 Ok(count) => {
+                    must_wake |= !connection.stream.is_flushed();
                     self.engine.stats.writes_processed += 1;
                     self.engine.stats.net_output_bytes += count as u64;
                     connection.sent += count;

@@ -5,6 +5,7 @@
 //! the check that owns it does.
 
 mod binaries;
+mod program;
 mod running;
 mod usage;
 
@@ -19,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use binaries::{Binary, ServerKind, workspace_root};
+pub use program::{Program, signal_process};
 pub use running::end_all_on_signal;
 pub use usage::{CpuTime, Memory, thread_cpu_ns};
 

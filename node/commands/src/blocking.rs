@@ -283,7 +283,11 @@ impl Engine {
 
     /// Ends a client's wait without what it waited for; whether it waited at all.
     pub(crate) fn unblock(&mut self, client: ClientId, how: Unblock) -> bool {
-        let Some(waiting) = self.sessions.get_mut(client).and_then(|session| session.waiting.take()) else {
+        let session = self.sessions.get_mut(client);
+        // A shutdown is called off for all who asked for it, or not at all.
+        let Some(waiting) = session
+            .and_then(|session| session.waiting.take_if(|waiting| !matches!(waiting, Waiting::Shutdown)))
+        else {
             return false;
         };
         self.waiting.retain(|&other| other != client);
@@ -293,6 +297,7 @@ impl Engine {
                 None
             }
             Waiting::Replicas { offset, .. } => Some(self.replicas_holding(*offset)),
+            Waiting::Shutdown => None,
         };
         if let Some(error) = how.error() {
             self.stats.count_error(format!("-{error}").as_bytes());

@@ -94,7 +94,7 @@ impl Engine {
     fn admit_protected(&self, session: &Session, command: &Command) -> Result<(), Refusal> {
         let allowed = match self.settings.enable_debug_command.as_str() {
             "yes" => true,
-            "local" => matches!(session.ip(), "127.0.0.1" | "::1") || session.addr.starts_with('/'),
+            "local" => session.is_local(),
             _ => false,
         };
         if allowed {

@@ -33,6 +33,8 @@ pub enum Effect {
         /// `SHUTDOWN NOW`: do not wait for replicas.
         now: bool,
     },
+    /// Stay after all (SHUTDOWN ABORT).
+    AbortShutdown,
     /// A setting was changed by CONFIG SET; those who act on it look it up.
     SettingChanged {
         /// Its name.
@@ -73,6 +75,7 @@ impl Effect {
             | Self::Unfollow
             | Self::AttachReplica { .. }
             | Self::Shutdown { .. }
+            | Self::AbortShutdown
             | Self::Sleep { .. }
             | Self::ChangeReplId => true,
             Self::CloseClient { .. }

@@ -5,9 +5,10 @@ use rejoin_keyspace::{KeyHash, Keyspace, KeyspaceOptions};
 use rejoin_protocol::{ClientId, DbIndex, Offset, UnixMillis};
 
 use crate::{
-    Call, Command, Effect, Failure, Session, SessionKind, Settings,
+    Call, Command, Effect, Failure, Host, Session, SessionKind, Settings,
     blocking::Blocked,
     dispatch::reply_error,
+    host::NoHost,
     node::{
         pause::Pause,
         rates::{BufferPeaks, Rates},
@@ -49,6 +50,8 @@ pub struct Engine {
     pub log: Propagation,
     /// The settings.
     pub settings: Settings,
+    /// The world outside, as far as commands wait for it.
+    pub host: Box<dyn Host>,
     /// All client sessions.
     pub sessions: Sessions,
     /// Who watches which keys.
@@ -63,6 +66,8 @@ pub struct Engine {
     pub stats: Stats,
     /// The time of the running turn.
     pub now: UnixMillis,
+    /// A shutdown waits for replicas; no client may write meanwhile.
+    pub(crate) shutdown_is_pending: bool,
     /// CLIENT PAUSE; lapses by itself.
     pub(crate) pause: Option<Pause>,
     /// Clients that wait, for replicas or for keys, in the order in which they began to.
@@ -95,6 +100,7 @@ impl Engine {
             keyspace: Keyspace::new(keyspace),
             log: Propagation::new(offset),
             settings,
+            host: Box::new(NoHost),
             sessions: Sessions::default(),
             watches: Watches::default(),
             effects: Vec::new(),
@@ -102,6 +108,7 @@ impl Engine {
             status: NodeStatus::default(),
             stats: Stats::default(),
             now: UnixMillis::new(0),
+            shutdown_is_pending: false,
             pause: None,
             waiting: Vec::new(),
             blocked: Blocked::default(),

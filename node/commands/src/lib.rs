@@ -1,7 +1,8 @@
 //! The command table and its handlers, as pure code: the requests of one turn in, replies and log bytes out.
 //!
 //! It opens no socket, reads no clock and draws no random numbers of its own: time and seeds come as arguments, and
-//! what must happen outside (closing a client, following a master, shutting down) leaves as an [`Effect`].
+//! what must happen outside (closing a client, following a master, shutting down) leaves as an [`Effect`];
+//! what a reply depends on (CONFIG SET, CONFIG REWRITE) is asked of a [`Host`] that the shard hands in.
 //!
 //! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`] and
 //! `dispatch` (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log),
@@ -22,6 +23,7 @@ pub(crate) mod dispatch;
 pub mod effect;
 pub mod engine;
 pub mod failure;
+pub mod host;
 pub mod node;
 pub(crate) mod observing;
 pub mod propagation;
@@ -40,6 +42,7 @@ pub use command::{Command, Flags, Handler, KeySpec};
 pub use effect::Effect;
 pub use engine::{Engine, Request, Role};
 pub use failure::Failure;
+pub use host::{Host, NotApplied};
 pub use observing::{CommandTotals, MonotonicClock};
 pub use session::{Session, SessionKind};
 pub use settings::Settings;

@@ -4,6 +4,7 @@
 //! It reads no file. What the node acts on has a typed field; the other names of Redis 7.0 are kept as text
 //! (`stock`). Values are checked in one place (`value`), in Redis' words.
 
+mod rewrite;
 mod row;
 mod stock;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub(crate) mod value;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+pub use rewrite::SIGNATURE;
 use row::{Access, Kind, Row};
 use thiserror::Error;
 pub use value::{OutputLimit, OutputLimits};
@@ -23,6 +25,14 @@ pub use value::{OutputLimit, OutputLimits};
 pub struct Settings {
     /// `port`.
     pub port: u16,
+    /// `tls-port`; 0 is none.
+    pub tls_port: u16,
+    /// `unixsocket`; empty is none.
+    pub unixsocket: String,
+    /// `unixsocketperm`; 0 leaves what the umask gives.
+    pub unixsocketperm: u32,
+    /// `protected-mode`.
+    pub protected_mode: bool,
     /// `bind`; `*` is every address, and a leading `-` means that it does not matter if this one is not there.
     pub bind: Vec<String>,
     /// `dir`.
@@ -180,7 +190,9 @@ impl Settings {
     /// `client-output-buffer-limit` add to what earlier lines said.
     pub fn set(&mut self, name: &str, values: &[&str]) -> Result<(), SettingError> {
         let Some((row, _)) = find(name.as_bytes()) else { return Err(SettingError::Unknown(nearest(name))) };
-        if values.is_empty() || (values.len() > 1 && !row.kind.takes_many()) {
+        // `bind` alone is an address less than any: nothing is listened on.
+        let may_be_empty = matches!(row.kind, Kind::Words);
+        if (values.is_empty() && !may_be_empty) || (values.len() > 1 && !row.kind.takes_many()) {
             return Err(SettingError::WrongCount);
         }
         let value = values.join(" ");
@@ -195,34 +207,45 @@ impl Settings {
         Ok(())
     }
 
-    /// CONFIG SET: changes a setting while the node runs.
+    /// CONFIG SET: changes a setting that [`Self::check_changeable`] let pass.
     pub fn change(&mut self, name: &[u8], value: &[u8]) -> Result<(), SettingError> {
-        let (row, _) = self.changeable(name)?;
+        let (row, _) = find(name).ok_or(SettingError::Unknown(None))?;
         let value = str::from_utf8(value).map_err(|_| SettingError::NotText)?;
         self.write(row, row.kind.canonical(value)?);
         Ok(())
     }
 
-    /// Whether CONFIG SET may change this setting now. Returns the name as it is spelled in the table, which may be an
-    /// alias.
-    pub fn check_changeable(&self, name: &[u8]) -> Result<&'static str, SettingError> {
-        self.changeable(name).map(|(_, spelling)| spelling)
+    /// Whether CONFIG SET may change this setting now; `is_local`: for a client on this machine. Returns the name as it
+    /// is spelled in the table, which may be an alias.
+    pub fn check_changeable(&self, name: &[u8], is_local: bool) -> Result<&'static str, SettingError> {
+        let (row, spelling) = find(name).ok_or(SettingError::Unknown(None))?;
+        match row.access {
+            Access::Anytime => Ok(spelling),
+            Access::StartOnly => Err(SettingError::Immutable),
+            Access::Protected => match self.get("enable-protected-configs").as_deref() {
+                Some("yes") => Ok(spelling),
+                Some("local") if is_local => Ok(spelling),
+                _ => Err(SettingError::Protected),
+            },
+        }
+    }
+
+    /// The names of settings whose values differ from those of `other`.
+    #[must_use]
+    pub fn changed_from(&self, other: &Self) -> Vec<&'static str> {
+        rows().filter(|row| self.read(row) != other.read(row)).map(|row| row.name).collect()
+    }
+
+    /// Whether a setting that takes yes and no is on.
+    #[must_use]
+    pub fn is_on(&self, name: &str) -> bool {
+        self.get(name).as_deref() == Some("yes")
     }
 
     /// The name of a setting under either of its names.
     #[must_use]
     pub fn canonical_name(name: &[u8]) -> Option<&'static str> {
         find(name).map(|(row, _)| row.name)
-    }
-
-    fn changeable(&self, name: &[u8]) -> Result<(&'static Row, &'static str), SettingError> {
-        let found = find(name).ok_or(SettingError::Unknown(None))?;
-        match found.0.access {
-            Access::Anytime => Ok(found),
-            Access::StartOnly => Err(SettingError::Immutable),
-            Access::Protected if self.get("enable-protected-configs").as_deref() == Some("yes") => Ok(found),
-            Access::Protected => Err(SettingError::Protected),
-        }
     }
 
     /// What follows from the settings of the slow log and the latency monitor.

@@ -1,13 +1,44 @@
 //! Directives become [`Settings`], which alone knows what names there are and what they take.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use rejoin_commands::Settings;
 
 use super::{Directive, DirectiveError};
 
-/// Without a field in [`Settings`] because only the program looks at them, not the node.
-const FOR_THE_PROGRAM: [&str; 2] = ["daemonize", "pidfile"];
+/// Acted on without a field in [`Settings`]: they are looked up by name where they are needed, which is seldom.
+const WITHOUT_FIELD: &[&str] = &[
+    "daemonize",
+    "enable-protected-configs",
+    "pidfile",
+    "shutdown-on-sigint",
+    "shutdown-on-sigterm",
+    "supervised",
+    "tls-auth-clients",
+    "tls-ca-cert-dir",
+    "tls-ca-cert-file",
+    "tls-cert-file",
+    "tls-ciphers",
+    "tls-ciphersuites",
+    "tls-client-cert-file",
+    "tls-client-key-file",
+    "tls-client-key-file-pass",
+    "tls-key-file",
+    "tls-key-file-pass",
+    "tls-prefer-server-ciphers",
+    "tls-protocols",
+    "tls-replication",
+    "tls-session-cache-size",
+    "tls-session-caching",
+];
+
+/// Directives of redis-server that are no settings. To pass over them would leave open what the operator has closed.
+const NOT_HERE: [(&str, &str); 4] = [
+    ("rename-command", "Commands cannot be renamed here"),
+    ("user", "There are no ACL users here yet; 'requirepass' sets the password of all clients"),
+    ("loadmodule", "Modules cannot be loaded here"),
+    ("sentinel", "sentinel directive while not in sentinel mode"),
+];
 
 /// Values that ask for nothing, so that whoever does not act on them does what was asked.
 const OFF: [&str; 3] = ["", "no", "0"];
@@ -15,12 +46,27 @@ const OFF: [&str; 3] = ["", "no", "0"];
 /// Gives `settings` the values of `directives`, in order.
 pub(super) fn apply(directives: &[Directive], settings: &mut Settings) -> Result<(), DirectiveError> {
     for directive in directives {
+        if let Some((_, reason)) = NOT_HERE.iter().find(|(name, _)| *name == directive.name) {
+            return Err(DirectiveError::new(directive, *reason));
+        }
         let values: Vec<&str> = directive.values.iter().map(String::as_str).collect();
         settings
             .set(&directive.name, &values)
             .map_err(|error| DirectiveError::new(directive, error.to_string()))?;
+        if directive.name == "dir" {
+            check_directory(directive, &settings.dir)?;
+        }
     }
     Ok(())
+}
+
+/// Redis goes there at once, and so names the line.
+fn check_directory(directive: &Directive, dir: &str) -> Result<(), DirectiveError> {
+    fs::read_dir(dir).map(drop).map_err(|error| {
+        let text = error.to_string();
+        let words = text.split(" (os error").next().unwrap_or_default();
+        DirectiveError::new(directive, words)
+    })
 }
 
 /// A line on the settings that were changed and that nothing acts on yet: an operator who asks for `appendonly yes`
@@ -30,7 +76,7 @@ pub(super) fn note_without_effect(settings: &Settings) -> Option<String> {
     let changed: BTreeSet<String> = settings
         .others
         .iter()
-        .filter(|(name, value)| !FOR_THE_PROGRAM.contains(name) && !OFF.contains(&value.as_str()))
+        .filter(|(name, value)| !WITHOUT_FIELD.contains(name) && !OFF.contains(&value.as_str()))
         .filter(|(name, value)| defaults.get(name).as_deref() != Some(value.as_str()))
         .map(|(name, value)| format!("{name} {value}"))
         .collect();

@@ -20,6 +20,9 @@ mod apply;
 pub mod command_line;
 mod directive;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a property that fails is to be seen")]
+pub mod fuzzing;
 mod include;
 mod layers;
 mod read;

@@ -92,11 +92,12 @@ fn set(call: &mut Call<'_>) -> Result<(), Failure> {
     if !pairs.len().is_multiple_of(2) {
         return Err(Failure::Syntax);
     }
+    let is_local = call.session.is_local();
     let mut next = call.engine.settings.clone();
     // Redis looks at all names before it looks at any value.
     let mut changed: Vec<&'static str> = Vec::new();
     for pair in pairs.chunks_exact(2) {
-        let name = next.check_changeable(pair[0]).map_err(|error| refused(pair[0], error))?;
+        let name = next.check_changeable(pair[0], is_local).map_err(|error| refused(pair[0], error))?;
         if changed.contains(&name) {
             return Err(refused(pair[0], SettingError::Duplicate));
         }
@@ -105,8 +106,24 @@ fn set(call: &mut Call<'_>) -> Result<(), Failure> {
     for pair in pairs.chunks_exact(2) {
         next.change(pair[0], pair[1]).map_err(|error| refused(pair[0], error))?;
     }
-    call.engine.settings = next;
-    for name in changed.iter().filter_map(|name| Settings::canonical_name(name.as_bytes())) {
+    let changed = changed.iter().filter_map(|name| Settings::canonical_name(name.as_bytes()));
+    let mut different = next.changed_from(&call.engine.settings);
+    // In the order of the command, for the error names the first that fails.
+    let changed: Vec<&'static str> = changed.collect();
+    different.sort_by_key(|name| changed.iter().position(|other| other == name));
+    let engine = &mut *call.engine;
+    engine.host.apply_settings(&engine.settings, &mut next, &different).map_err(|refused| {
+        let shown = call.args[2..]
+            .iter()
+            .step_by(2)
+            .find(|name| Settings::canonical_name(name) == Some(refused.name));
+        self::refused(
+            shown.copied().unwrap_or(refused.name.as_bytes()),
+            SettingError::Invalid(refused.reason),
+        )
+    })?;
+    engine.settings = next;
+    for name in changed {
         call.engine.ask(Effect::SettingChanged { name });
     }
     call.reply().ok();
@@ -138,8 +155,14 @@ fn resetstat(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn rewrite(call: &mut Call<'_>) -> Result<(), Failure> {
-    if call.engine.status.config_file.is_empty() {
+    let engine = &mut *call.engine;
+    if engine.status.config_file.is_empty() {
         return Err(Failure::text("ERR The server is running without a config file"));
     }
-    Err(Failure::text("ERR Rewriting config file: this version does not write its configuration file yet"))
+    engine
+        .host
+        .rewrite_config(&engine.status.config_file, &engine.settings)
+        .map_err(|reason| Failure::text(format!("ERR Rewriting config file: {reason}")))?;
+    call.reply().ok();
+    Ok(())
 }

@@ -32,6 +32,14 @@ impl Engine {
         });
     }
 
+    /// CLIENT UNPAUSE. The pause before a shutdown stays.
+    pub(crate) fn end_pause(&mut self) {
+        self.pause = None;
+        if self.shutdown_is_pending {
+            self.pause_before_shutdown();
+        }
+    }
+
     /// Whether a pause is on; nothing expires of itself meanwhile.
     pub(crate) fn is_paused(&self) -> bool {
         self.pause.is_some_and(|pause| self.now < pause.until)

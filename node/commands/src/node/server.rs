@@ -1,6 +1,11 @@
 //! TIME, LASTSAVE, SHUTDOWN.
 
-use crate::{Call, Command, Effect, Failure, Flags};
+use rejoin_protocol::UnixMillis;
+
+use crate::{
+    Call, Command, Effect, Engine, Failure, Flags, dispatch::reply_error, node::pause::Pause,
+    session::Waiting,
+};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 
@@ -61,9 +66,55 @@ fn shutdown(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(Failure::Syntax);
     }
     if abort {
-        // The turn ends with a shutdown, so none is in progress when a command runs.
-        return Err(Failure::text("ERR No shutdown in progress."));
+        if !call.engine.abort_shutdown() {
+            return Err(Failure::text("ERR No shutdown in progress."));
+        }
+        call.engine.ask(Effect::AbortShutdown);
+        call.reply().ok();
+        return Ok(());
     }
-    call.engine.ask(Effect::Shutdown { now: now || force });
+    if save && !force {
+        // Whoever insists on a snapshot must not lose the data for want of one.
+        return Err(Failure::text(
+            "ERR Errors trying to SHUTDOWN: this version writes no snapshot to disk. SHUTDOWN NOSAVE leaves without \
+             one.",
+        ));
+    }
+    if !call.engine.must_not_wait {
+        call.session.waiting = Some(Waiting::Shutdown);
+        call.engine.waiting.push(call.session.id);
+    }
+    call.engine.ask(Effect::Shutdown { now });
     Ok(())
+}
+
+impl Engine {
+    /// From now on a shutdown waits for replicas: no client may write.
+    pub fn await_shutdown(&mut self) {
+        self.shutdown_is_pending = true;
+        self.pause_before_shutdown();
+    }
+
+    pub(crate) fn pause_before_shutdown(&mut self) {
+        self.begin_pause(Pause { until: UnixMillis::new(i64::MAX), writes_only: true });
+    }
+
+    /// Calls off a shutdown that waits; whether there was one. Clients that asked for it are told.
+    fn abort_shutdown(&mut self) -> bool {
+        if !std::mem::take(&mut self.shutdown_is_pending) {
+            return false;
+        }
+        self.pause = None;
+        for client in self.waiting.clone() {
+            let Some(session) = self.sessions.get_mut(client) else { continue };
+            if matches!(session.waiting, Some(Waiting::Shutdown)) {
+                session.waiting = None;
+                reply_error(session, b"ERR Errors trying to SHUTDOWN. Check logs.");
+                self.stats.count_error(b"-ERR");
+                self.waiting.retain(|&waiting| waiting != client);
+                self.wake_client(client);
+            }
+        }
+        true
+    }
 }

@@ -98,6 +98,8 @@ pub enum Waiting {
     },
     /// Something to take from a key.
     Keys(Box<KeyWait>),
+    /// SHUTDOWN: the end, or that it is called off.
+    Shutdown,
 }
 
 impl Waiting {
@@ -106,6 +108,7 @@ impl Waiting {
         match self {
             Self::Replicas { until, .. } => *until,
             Self::Keys(wait) => wait.until,
+            Self::Shutdown => None,
         }
     }
 }
@@ -135,6 +138,8 @@ pub struct Session {
     pub addr: String,
     /// Our address that it reached.
     pub laddr: String,
+    /// It came by a unix socket.
+    pub by_unix_socket: bool,
     /// When it connected.
     pub created: UnixMillis,
     /// When it last sent a command.
@@ -186,6 +191,12 @@ impl Session {
     #[must_use]
     pub fn ip(&self) -> &str {
         self.addr.rsplit_once(':').map_or("", |(ip, _)| ip.trim_matches(['[', ']']))
+    }
+
+    /// Whether the client is on this machine, as Redis tells it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.by_unix_socket || matches!(self.ip(), "127.0.0.1" | "::1")
     }
 
     /// Where replies go.

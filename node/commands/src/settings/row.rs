@@ -13,10 +13,18 @@ pub(super) enum Kind {
     Integer(i64, i64),
     /// Bytes between these, with units; never shown with them.
     Memory(u64, u64),
+    /// A number between these, written in base 8.
+    Octal(u32, u32),
+    /// `no`, and for `yes` the reason why not.
+    NoAlone(&'static str),
     /// One of these words, in any case.
     Choice(&'static [&'static str]),
+    /// Some of these words, in any case; the first means none of the others.
+    Choices(&'static [&'static str]),
     /// Anything, as one value.
     Text,
+    /// A host's name.
+    Hostname,
     /// Any number of words.
     Words,
     /// A host and a port, or `no one`.

@@ -44,7 +44,7 @@ fn a_file_sets_what_config_set_may_not() {
     let mut settings = Settings::default();
     settings.set("databases", &["4"]).unwrap();
     assert_eq!(settings.databases, 4);
-    assert_eq!(settings.change(b"databases", b"5"), Err(SettingError::Immutable));
+    assert_eq!(settings.check_changeable(b"databases", true), Err(SettingError::Immutable));
     settings.set("slaveof", &["10.0.0.1", "6380"]).unwrap();
     assert_eq!(settings.replicaof, Some(("10.0.0.1".to_owned(), 6380)));
     assert_eq!(settings.get("replicaof").unwrap(), "10.0.0.1 6380");
@@ -53,7 +53,10 @@ fn a_file_sets_what_config_set_may_not() {
     settings.set("bind", &["127.0.0.1", "-::1"]).unwrap();
     assert_eq!(settings.bind, ["127.0.0.1", "-::1"]);
     assert_eq!(settings.set("port", &["1", "2"]), Err(SettingError::WrongCount));
-    assert_eq!(settings.change(b"dir", b"/"), Err(SettingError::Protected));
+    assert_eq!(settings.check_changeable(b"dir", true), Err(SettingError::Protected));
+    settings.set("enable-protected-configs", &["local"]).unwrap();
+    assert_eq!(settings.check_changeable(b"DIR", true), Ok("dir"));
+    assert_eq!(settings.check_changeable(b"dir", false), Err(SettingError::Protected));
 }
 
 #[test]

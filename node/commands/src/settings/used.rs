@@ -46,6 +46,17 @@ const BACKLOG_BYTES_MIN: u64 = 16 << 10;
 /// The rows.
 pub(super) const ROWS: &[Row] = &[
     integer("port", "6379", 0, 65535).typed(number!(port)),
+    integer("tls-port", "0", 0, 65535).typed(number!(tls_port)),
+    text("unixsocket", "").start_only().typed(string!(unixsocket)),
+    row("unixsocketperm", "0", Kind::Octal(0, 0o777)).start_only().typed(Field {
+        read: |settings| format!("{:o}", settings.unixsocketperm),
+        write: |settings, value| {
+            if let Ok(permissions) = u32::from_str_radix(value, 8) {
+                settings.unixsocketperm = permissions;
+            }
+        },
+    }),
+    yes_no("protected-mode", "yes").typed(flag!(protected_mode)),
     row("bind", "* -::*", Kind::Words).typed(Field {
         read: |settings| settings.bind.join(" "),
         write: |settings, value| settings.bind = value.split_whitespace().map(str::to_owned).collect(),
@@ -161,6 +172,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             port: 6379,
+            tls_port: 0,
+            unixsocket: String::new(),
+            unixsocketperm: 0,
+            protected_mode: true,
             bind: vec!["*".to_owned(), "-::*".to_owned()],
             dir: ".".to_owned(),
             logfile: String::new(),

@@ -13,6 +13,7 @@ impl Kind {
         matches!(
             self,
             Self::Words
+                | Self::Choices(_)
                 | Self::HostPort
                 | Self::OutputLimits
                 | Self::SavePoints
@@ -26,7 +27,8 @@ impl Kind {
         let invalid = |reason: &str| SettingError::Invalid(reason.to_owned());
         match self {
             Self::Text => Ok(value.to_owned()),
-            Self::Words => Ok(value.split_whitespace().collect::<Vec<_>>().join(" ")),
+            Self::Words => canonical_words(value),
+            Self::Hostname => canonical_hostname(value),
             Self::YesNo => match value.to_ascii_lowercase().as_str() {
                 yes_or_no @ ("yes" | "no") => Ok(yes_or_no.to_owned()),
                 _ => Err(invalid("argument must be 'yes' or 'no'")),
@@ -41,6 +43,21 @@ impl Kind {
                 min,
                 max,
             ),
+            Self::NoAlone(reason) => match Self::YesNo.canonical(value)?.as_str() {
+                "no" => Ok("no".to_owned()),
+                _ => Err(invalid(reason)),
+            },
+            Self::Octal(min, max) => {
+                let number = u32::from_str_radix(value, 8)
+                    .map_err(|_| invalid("argument couldn't be parsed as an octal number"))?;
+                if number < min || number > max {
+                    return Err(SettingError::Invalid(format!(
+                        "argument must be between {min:o} and {max:o} inclusive"
+                    )));
+                }
+                Ok(format!("{number:o}"))
+            }
+            Self::Choices(words) => canonical_choices(value, words),
             Self::Choice(words) => {
                 let word = words.iter().find(|word| word.eq_ignore_ascii_case(value));
                 word.map(|word| (*word).to_owned()).ok_or_else(|| {
@@ -59,6 +76,50 @@ impl Kind {
             Self::Percentiles => canonical_percentiles(value),
         }
     }
+}
+
+/// Addresses to bind to.
+fn canonical_words(value: &str) -> Result<String, SettingError> {
+    const WORDS_MAX: usize = 16;
+    let words: Vec<&str> = value.split_whitespace().collect();
+    if words.len() > WORDS_MAX {
+        return Err(SettingError::Invalid("Too many bind addresses specified.".to_owned()));
+    }
+    Ok(words.join(" "))
+}
+
+fn canonical_hostname(value: &str) -> Result<String, SettingError> {
+    const BYTES_MAX: usize = 256;
+    if value.len() >= BYTES_MAX {
+        return Err(SettingError::Invalid("Hostnames must be less than 256 characters".to_owned()));
+    }
+    if value.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.') {
+        Ok(value.to_owned())
+    } else {
+        Err(SettingError::Invalid(
+            "Hostnames may only contain alphanumeric characters, hyphens or dots".to_owned(),
+        ))
+    }
+}
+
+/// `words[0]` is none of the others, and shown only where there is none.
+fn canonical_choices(value: &str, words: &[&str]) -> Result<String, SettingError> {
+    let given: Vec<&str> = value.split_whitespace().collect();
+    let is_known = |word: &&str| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+    if given.is_empty() || !given.iter().all(is_known) {
+        return Err(SettingError::Invalid(format!(
+            "argument(s) must be one of the following: {}",
+            words.join(", ")
+        )));
+    }
+    let is_given = |word: &str| given.iter().any(|given| given.eq_ignore_ascii_case(word));
+    if is_given("save") && is_given("nosave") {
+        return Err(SettingError::Invalid(
+            "shutdown options SAVE and NOSAVE can't be used simultaneously".to_owned(),
+        ));
+    }
+    let chosen: Vec<&str> = words[1..].iter().copied().filter(|word| is_given(word)).collect();
+    Ok(if chosen.is_empty() { words[0].to_owned() } else { chosen.join(" ") })
 }
 
 fn between<N: PartialOrd + fmt::Display>(number: N, min: N, max: N) -> Result<String, SettingError> {
@@ -127,6 +188,10 @@ fn canonical_memory_or_percent(value: &str) -> Result<String, SettingError> {
     let bytes = parse_memory(value);
     let bytes = bytes
         .ok_or_else(|| SettingError::Invalid("argument must be a memory or percent value".to_owned()))?;
+    // Redis takes what does not fit for a share.
+    if bytes > i64::MAX as u64 {
+        return Err(SettingError::Invalid("percentage argument must be less or equal to 100".to_owned()));
+    }
     Ok(bytes.to_string())
 }
 
@@ -163,8 +228,11 @@ fn canonical_oom_scores(value: &str) -> Result<String, SettingError> {
 }
 
 fn canonical_percentiles(value: &str) -> Result<String, SettingError> {
+    if value.is_empty() {
+        return Ok(String::new());
+    }
     let mut numbers = Vec::new();
-    for word in value.split_whitespace() {
+    for word in value.split(' ') {
         let number: f64 = word.parse().map_err(|_| {
             SettingError::Invalid("Invalid latency-tracking-info-percentiles parameters".to_owned())
         })?;
@@ -194,6 +262,12 @@ pub struct OutputLimit {
 pub struct OutputLimits {
     /// In the order of the names that CONFIG GET shows. A class that was not mentioned is `None`: it stays as it is.
     classes: [Option<OutputLimit>; 3],
+}
+
+/// The limit of each class, by Redis' names; 0 where none is known.
+pub(super) fn limits_of(limits: &OutputLimits) -> Vec<(&'static str, OutputLimit)> {
+    let none = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
+    CLASSES.into_iter().zip(limits.classes.map(|limit| limit.unwrap_or(none))).collect()
 }
 
 /// Redis shows the old name of a replica here.

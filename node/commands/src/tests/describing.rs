@@ -116,8 +116,28 @@ fn debugging() {
             ("shutdown foo", "-ERR syntax error"),
             ("shutdown save nosave", "-ERR syntax error"),
             ("shutdown abort", "-ERR No shutdown in progress."),
+            ("client unpause", "+OK"),
             ("shutdown nosave now", ""),
         ],
     );
     assert_eq!(node.effects(), [Effect::Shutdown { now: true }]);
+}
+
+#[test]
+fn a_shutdown_that_waits_can_be_called_off() {
+    let mut node = Node::new();
+    assert!(node.send(1, "shutdown save").starts_with("-ERR Errors trying to SHUTDOWN"));
+    assert_eq!(node.send(1, "shutdown"), "");
+    assert_eq!(node.effects(), [Effect::Shutdown { now: false }]);
+    node.engine.await_shutdown();
+    assert_eq!(node.send(1, "ping"), "", "it waits for the end");
+    assert_eq!(node.send(2, "client unblock 1"), ":0");
+    assert_eq!(node.send(2, "get k"), "$-1");
+    assert_eq!(node.send(3, "set k v"), "", "no writes any more");
+    assert_eq!(node.send(2, "client unpause"), "+OK");
+    assert_eq!(node.send(3, "ping"), "");
+    assert_eq!(node.send(2, "shutdown abort"), "+OK");
+    assert_eq!(node.effects(), [Effect::AbortShutdown]);
+    assert!(node.replies(1).starts_with("-ERR Errors trying to SHUTDOWN. Check logs."));
+    assert_eq!(node.send(2, "shutdown abort"), "-ERR No shutdown in progress.");
 }

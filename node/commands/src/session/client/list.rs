@@ -90,6 +90,7 @@ fn flags(engine: &Engine, session: &Session) -> String {
         ('M', session.kind == SessionKind::Master),
         ('S', session.attaching),
         ('b', session.waiting.is_some()),
+        ('U', session.by_unix_socket),
         ('x', session.transaction.is_some()),
         ('d', engine.watches.is_broken(session.id)),
         ('c', session.closing),

@@ -25,7 +25,7 @@ pub(super) fn pause(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 pub(super) fn unpause(call: &mut Call<'_>) -> Result<(), Failure> {
-    call.engine.pause = None;
+    call.engine.end_pause();
     call.reply().ok();
     Ok(())
 }
