@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -154,6 +155,7 @@ fn begin(seed: ShardSeed, addresses: &[SocketAddr]) -> (SharedShard, mpsc::Recei
         replid: seed.replid,
         has_masters_stream: false,
         connections: Slab::new(),
+        keys: HashMap::new(),
         ready: Vec::new(),
         flusher: None,
         flusher_is_woken: false,

@@ -248,6 +248,9 @@ impl Engine {
         if session.reply_mode == ReplyMode::Off {
             session.out.truncate(replied);
         }
+        if self.pubsub.has_deferred() {
+            self.hear_deferred(session);
+        }
     }
 
     /// Notes that a client that does not execute right now has output, or may go on: the shard sees to it.

@@ -46,6 +46,8 @@ bitflags! {
         const NO_TOUCH = 1 << 15;
         /// Refused unless `enable-debug-command` allows it.
         const PROTECTED = 1 << 16;
+        /// Changes no data and is logged all the same (PUBLISH): held back by CLIENT PAUSE WRITE.
+        const MAY_REPLICATE = 1 << 18;
     }
 }
 
@@ -143,6 +145,11 @@ impl Command {
     pub fn accepts(&self, count: usize) -> bool {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         if self.arity >= 0 { count == self.arity } else { count >= -self.arity }
+    }
+
+    /// Whether its replies are push messages (SUBSCRIBE and its relatives), which even a client that wants no replies gets.
+    pub(crate) fn replies_by_push(&self) -> bool {
+        self.flags.contains(Flags::PUBSUB | Flags::NOSCRIPT)
     }
 
     /// Whether it may change data.

@@ -5,7 +5,7 @@
 //!
 //! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`] and
 //! `dispatch` (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log),
-//! [`apply`] (the master's stream), then the handlers: [`data`], [`session`], [`node`].
+//! [`apply`] (the master's stream), [`pubsub`] (messages), then the handlers: [`data`], [`session`], [`node`].
 //!
 //! Invariants:
 //! * a reply is written to the session's output only, and a write's log bytes to the engine's log only; who sends
@@ -24,6 +24,7 @@ pub mod engine;
 pub mod failure;
 pub mod node;
 pub mod propagation;
+pub mod pubsub;
 pub mod session;
 pub mod settings;
 pub mod table;

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use crate::{Command, data, node, session};
+use crate::{Command, data, node, pubsub, session};
 
 /// Places in the table; a power of two, at least twice the number of rows.
 const PLACES: usize = 512;
@@ -72,7 +72,7 @@ static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
 impl Table {
     fn build() -> Self {
         let mut table = Self { places: Box::new([None; PLACES]), rows: Vec::new(), full_names: Vec::new() };
-        for group in data::GROUPS.iter().chain(session::GROUPS).chain(node::GROUPS) {
+        for group in data::GROUPS.iter().chain(session::GROUPS).chain(node::GROUPS).chain(pubsub::GROUPS) {
             for row in *group {
                 table.insert(row);
             }

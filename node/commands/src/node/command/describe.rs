@@ -130,6 +130,8 @@ pub(super) fn categories(row: &Command) -> Vec<&'static str> {
         "transactions" => categories.push("transaction"),
         "server" => {}
         "sorted-set" => categories.push("sortedset"),
+        // A flag says so already, of all but the container and its help.
+        "pubsub" => {}
         group => categories.push(group),
     }
     categories
