@@ -192,8 +192,12 @@ fn bitfield(call: &mut Call<'_>) -> Result<(), Failure> {
         }
         execute(bytes, &operations, has_grown)
     });
+    // The string is made even where an overflow then writes nothing.
+    if is_made {
+        call.event(EventClasses::NEW, "new", key.bytes);
+    }
     if changes > 0 {
-        call.wrote(key, is_made, EventClasses::STRING, "setbit");
+        call.wrote(key, false, EventClasses::STRING, "setbit");
     }
     reply_all(call, &replies);
     Ok(())

@@ -69,7 +69,12 @@ fn key_specification(reply: &mut ReplyWriter<'_>, row: &Command) {
 
 /// What a command does with its keys.
 pub(super) fn key_flags(row: &Command) -> &'static [&'static str] {
-    if row.is_write() { &["RW", "access", "update"] } else { &["RO", "access"] }
+    match row.flags {
+        // A name that a cluster places as it does keys.
+        flags if flags.contains(Flags::PUBSUB) => &["not_key"],
+        flags if flags.contains(Flags::WRITE) => &["RW", "access", "update"],
+        _ => &["RO", "access"],
+    }
 }
 
 /// The map of COMMAND DOCS.
