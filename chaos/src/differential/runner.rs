@@ -167,7 +167,9 @@ impl<'p> Run<'p> {
             }
             let queued = &self.sessions[connection].queued;
             let is_counting_exec = upper(&args, 0) == "EXEC" && queued.iter().any(|args| counts_keys(args));
-            if stands_alone && (counts_keys(&args) || is_counting_exec) {
+            // Redis leaves an expired key that is watched in its place, and we delete it: the event comes at another time.
+            let is_watch = self.listener.is_some() && upper(&args, 0) == "WATCH";
+            if stands_alone && (counts_keys(&args) || is_counting_exec || is_watch) {
                 self.sweep_expired()?;
             }
             self.queue(connection, &args, *form);
@@ -378,7 +380,7 @@ impl Session {
 fn must_stand_alone(args: &[Vec<u8>]) -> bool {
     Comparison::of(args).needs_follow_up()
         || counts_keys(args)
-        || matches!(upper(args, 0).as_str(), "CLIENT" | "EXEC")
+        || matches!(upper(args, 0).as_str(), "CLIENT" | "EXEC" | "WATCH")
 }
 
 fn counts_keys(args: &[Vec<u8>]) -> bool {
