@@ -53,7 +53,24 @@ const EVENTS_LEFT_OUT: &[EventLeftOut] = &[
 const ALL: &[Oracle] = &[Oracle::Redis7, Oracle::Redis8, Oracle::Valkey9];
 const LATER: &[Oracle] = &[Oracle::Redis8, Oracle::Valkey9];
 
+/// A command that waits until a time.
+const fn with_far_timeout(command: &'static str) -> Exception {
+    Exception {
+        oracles: &[Oracle::Redis7],
+        command,
+        replies: |expected, actual| {
+            is_error(expected, "timeout is negative") && is_error(actual, "timeout is out of range")
+        },
+        reason: "7.0 lets a time that is far out of range wrap around; later servers and we say what is wrong",
+    }
+}
+
 const EXCEPTIONS: &[Exception] = &[
+    with_far_timeout("BLPOP"),
+    with_far_timeout("BRPOP"),
+    with_far_timeout("BLMOVE"),
+    with_far_timeout("BRPOPLPUSH"),
+    with_far_timeout("BLMPOP"),
     Exception {
         oracles: &[Oracle::Redis7],
         command: "BITCOUNT",
