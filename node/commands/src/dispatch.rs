@@ -290,6 +290,8 @@ pub(crate) fn reply_error(session: &mut Session, text: &[u8]) {
 fn mute(session: &mut Session, replied: usize) {
     match session.reply_mode {
         ReplyMode::Off => session.out.truncate(replied),
+        // The reply that is not wanted is still to come.
+        ReplyMode::Skipping if session.waiting.is_some() => {}
         ReplyMode::Skipping => {
             session.out.truncate(replied);
             session.reply_mode = ReplyMode::On;
