@@ -19,7 +19,7 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// Bytes read from one client before the turn gets its chance.
 const READ_PER_WAKE_BYTES_MAX: usize = 1 << 20;
 /// Output buffer kept by a client that is quiet.
-const QUIET_OUTPUT_BYTES_MAX: usize = 64 << 10;
+pub(crate) const QUIET_OUTPUT_BYTES_MAX: usize = 64 << 10;
 
 /// What the shard keeps for one client besides its session.
 pub(crate) struct Connection {
@@ -27,8 +27,6 @@ pub(crate) struct Connection {
     pub(crate) stream: ClientStream,
     /// Absent only while the turn has it.
     pub(crate) input: Option<Box<Input>>,
-    /// Bytes of the session's output that are sent already.
-    pub(crate) sent: usize,
     /// Stands in the shard's list of connections with work.
     pub(crate) is_queued: bool,
     /// The client sends nothing more.
@@ -66,16 +64,17 @@ pub(crate) fn add(shard: &SharedShard, stream: ClientStream, names: Names) -> us
     session.authenticated = shard.engine.settings.requirepass.is_empty();
     shard.engine.sessions.insert(session);
     shard.engine.stats.connections_received += 1;
-    shard.connections.insert(Connection {
+    let key = shard.connections.insert(Connection {
         client,
         stream,
         input: Some(Box::new(Input::new(client))),
-        sent: 0,
         is_queued: false,
         is_at_end: false,
         close: None,
         waker: None,
-    })
+    });
+    shard.keys.insert(client, key);
+    key
 }
 
 /// Serves one connection until it ends.
@@ -88,7 +87,7 @@ impl Shard {
     /// Forgets a connection and its session.
     fn drop_connection(&mut self, key: usize, client: ClientId) {
         if self.connections.get(key).is_some_and(|connection| connection.client == client) {
-            self.connections.remove(key);
+            self.remove_connection(key);
             self.engine.session_closed(client);
         }
     }
@@ -127,11 +126,11 @@ impl Shard {
         if session.out.is_empty() {
             return Ok(());
         }
-        while connection.sent < session.out.len() {
-            let unsent = &session.out[connection.sent..];
+        while session.unsent_bytes() > 0 {
+            let unsent = &session.out[session.sent..];
             match Pin::new(&mut connection.stream).poll_write(context, unsent) {
                 Poll::Ready(Ok(count)) => {
-                    connection.sent += count;
+                    session.sent += count;
                     self.engine.stats.writes_processed += 1;
                     self.engine.stats.net_output_bytes += count as u64;
                 }
@@ -139,7 +138,7 @@ impl Shard {
                 Poll::Pending => return Ok(()),
             }
         }
-        connection.sent = 0;
+        session.sent = 0;
         session.out.clear();
         session.out.shrink_to(QUIET_OUTPUT_BYTES_MAX);
         self.queue_if_ready(key);

@@ -160,7 +160,7 @@ impl Shard {
     /// A client turned out to be a replica: its connection leaves the shard.
     fn attach_replica(&mut self, client: ClientId, wanted: WantedStream) {
         let Some(key) = self.connection_of(client) else { return };
-        let mut connection = self.connections.remove(key);
+        let mut connection = self.remove_connection(key);
         let received = connection.input.as_mut().map(|input| input.take_unexecuted()).unwrap_or_default();
         let Some(session) = self.engine.session_closed(client) else { return };
         connection.wake();
@@ -180,7 +180,7 @@ impl Shard {
             hello: hello_of(session.replica_hello),
             wanted: wanted_of(wanted),
             stream,
-            unsent: session.out.get(connection.sent..).unwrap_or_default().to_vec(),
+            unsent: session.out.get(session.sent..).unwrap_or_default().to_vec(),
             received,
         });
     }

@@ -22,7 +22,7 @@ pub(crate) fn in_process(shard: &mut Shard, args: &[Vec<u8>]) -> (Vec<u8>, Vec<E
     if args.is_empty() {
         return (b"-ERR empty command\r\n".to_vec(), Vec::new());
     }
-    shard.engine.now = unix_now();
+    shard.set_clock();
     let slices: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
     let request = Request { args: &slices, raw: None, command: None, first_key_hash: None };
     shard.engine.execute(IN_PROCESS_SESSION, request);

@@ -30,6 +30,7 @@ pub(crate) mod upstream;
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     rc::Rc,
     sync::Arc,
     task::Waker,
@@ -65,6 +66,8 @@ pub struct Shard {
     /// The stream came from a master that named it.
     pub(crate) has_masters_stream: bool,
     pub(crate) connections: Slab<Connection>,
+    /// Where each client's connection lies: as many as there are connections.
+    pub(crate) keys: HashMap<ClientId, usize>,
     /// Connections with decoded requests, in the order in which they came.
     pub(crate) ready: Vec<usize>,
     /// Wakes the flusher task.
@@ -111,6 +114,21 @@ impl Shard {
         self.log.appended()
     }
 
+    /// Tells the engine what time it is.
+    pub(crate) fn set_clock(&mut self) {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        self.engine.now = UnixMillis::new(micros / 1000);
+        self.engine.now_micros = micros;
+    }
+
+    /// Takes a connection out of the shard.
+    pub(crate) fn remove_connection(&mut self, key: usize) -> Connection {
+        let connection = self.connections.remove(key);
+        self.keys.remove(&connection.client);
+        connection
+    }
+
     /// Wakes the flusher, unless it is awake.
     pub(crate) fn wake_flusher(&mut self) {
         if self.flusher_is_woken {
@@ -123,7 +141,7 @@ impl Shard {
     }
 
     pub(crate) fn connection_of(&self, client: ClientId) -> Option<usize> {
-        self.connections.iter().find(|(_, connection)| connection.client == client).map(|(key, _)| key)
+        self.keys.get(&client).copied()
     }
 
     /// Appends what the engine has logged, makes it visible and lets the feeder know.

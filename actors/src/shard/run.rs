@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     io,
     net::SocketAddr,
     rc::Rc,
@@ -232,6 +233,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         replid: seed.replid,
         has_masters_stream: false,
         connections: Slab::new(),
+        keys: HashMap::new(),
         ready: Vec::new(),
         flusher: None,
         flusher_is_woken: false,

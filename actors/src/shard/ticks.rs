@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rejoin_commands::Role;
 use rejoin_protocol::{ClientId, DbIndex};
 
-use crate::shard::{Shard, SharedShard, connection::Close, process, unix_now};
+use crate::shard::{Shard, SharedShard, connection::Close, process};
 
 /// Keys that one step of active expiry deletes at most, per database.
 const EXPIRE_STEP_KEYS_MAX: usize = 64;
@@ -25,12 +25,13 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
         };
         tokio::time::sleep(period).await;
         let mut shard = shard.borrow_mut();
-        shard.engine.now = unix_now();
+        shard.set_clock();
         shard.account(&mut last_look);
         shard.expire();
         shard.ping_replicas(&mut last_ping);
         shard.publish_log();
         shard.close_idle_clients();
+        shard.close_slow_readers();
         shard.answer_waiting();
         shard.go_on_with_shutdown();
         shard.requeue_held();
@@ -93,12 +94,26 @@ impl Shard {
         let now = self.engine.now.get();
         for (_, connection) in &mut self.connections {
             let Some(session) = self.engine.sessions.get(connection.client) else { continue };
-            // Who waits is not idle; replicas are not here any more.
-            if session.waiting.is_none() && now - session.last_active.get() > timeout_millis {
+            // Who waits is not idle, nor who listens; replicas are not here any more.
+            if !session.listens()
+                && session.waiting.is_none()
+                && now - session.last_active.get() > timeout_millis
+            {
                 tracing::debug!(client = %connection.client, "Closing idle client");
                 connection.close = Some(Close::Now);
                 connection.wake();
             }
+        }
+    }
+
+    /// Clients that read too slowly for what they are sent: a soft limit runs out without anything happening.
+    fn close_slow_readers(&mut self) {
+        let is_owed =
+            |client| self.engine.sessions.get(client).is_some_and(|session| session.unsent_bytes() > 0);
+        let owed: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| is_owed(c.client)).map(|(key, _)| key).collect();
+        for key in owed {
+            self.close_if_over_limit(key);
         }
     }
 
@@ -119,7 +134,7 @@ impl Shard {
     pub(crate) fn wake(&mut self, clients: &[ClientId]) {
         for &client in clients {
             if let Some(key) = self.connection_of(client) {
-                self.connections[key].wake();
+                self.send_output(key);
                 self.queue_if_ready(key);
             }
         }

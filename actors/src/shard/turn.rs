@@ -2,10 +2,14 @@
 
 use std::task::Poll;
 
-use rejoin_commands::Input;
+use rejoin_commands::{Engine, Input, Session};
 use smallvec::SmallVec;
 
-use crate::shard::{Shard, SharedShard, connection::Close, effects, unix_now};
+use crate::shard::{
+    Shard, SharedShard,
+    connection::{Close, QUIET_OUTPUT_BYTES_MAX},
+    effects,
+};
 
 /// Runs turns whenever there is work, for ever.
 pub(crate) async fn flush_forever(shard: SharedShard) {
@@ -41,7 +45,7 @@ pub(crate) async fn flush_forever(shard: SharedShard) {
 impl Shard {
     /// Executes, logs, replies: in this order. Whether effects must be carried out before the rest is executed.
     fn run_turn(&mut self) -> bool {
-        self.engine.now = unix_now();
+        self.set_clock();
         let mut ready = std::mem::take(&mut self.ready);
         let mut inputs: SmallVec<[Box<Input>; 64]> = SmallVec::new();
         ready.retain(|&key| {
@@ -74,40 +78,64 @@ impl Shard {
         let connection = &mut self.connections[key];
         let is_held = input.is_ready();
         connection.input = Some(input);
-        let mut must_wake = connection.is_at_end;
-        if let Some(session) = self.engine.sessions.get_mut(connection.client)
-            && !session.out.is_empty()
-        {
-            match connection.stream.try_write(&session.out[connection.sent..]) {
-                Ok(count) => {
-                    must_wake |= !connection.stream.is_flushed();
-                    self.engine.stats.writes_processed += 1;
-                    self.engine.stats.net_output_bytes += count as u64;
-                    connection.sent += count;
-                    if connection.sent == session.out.len() {
-                        connection.sent = 0;
-                        session.out.clear();
-                        if session.out.capacity() > 64 << 10 {
-                            session.out.shrink_to(64 << 10);
-                        }
-                    } else {
-                        must_wake = true;
-                    }
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => must_wake = true,
-                Err(_) => {
-                    connection.close = Some(Close::Now);
-                    must_wake = true;
-                }
-            }
-        }
-        if must_wake {
+        if connection.is_at_end {
             connection.wake();
         }
+        self.send_output(key);
         if !is_held {
             // More may have arrived than one turn takes.
             self.decode(key);
             self.queue_if_ready(key);
         }
+    }
+
+    /// Writes what a client is owed, as far as its socket takes it; its task sees to the rest.
+    pub(crate) fn send_output(&mut self, key: usize) {
+        let client = self.connections[key].client;
+        let is_owed = |session: &Session| !session.out.is_empty();
+        if !self.engine.sessions.get(client).is_some_and(is_owed) || self.close_if_over_limit(key) {
+            return;
+        }
+        let connection = &mut self.connections[key];
+        let Some(session) = self.engine.sessions.get_mut(client) else { return };
+        match connection.stream.try_write(&session.out[session.sent..]) {
+            Ok(count) => {
+                self.engine.stats.writes_processed += 1;
+                self.engine.stats.net_output_bytes += count as u64;
+                session.sent += count;
+                if session.unsent_bytes() == 0 {
+                    session.sent = 0;
+                    session.out.clear();
+                    if session.out.capacity() > QUIET_OUTPUT_BYTES_MAX {
+                        session.out.shrink_to(QUIET_OUTPUT_BYTES_MAX);
+                    }
+                    if connection.close.is_none() && connection.stream.is_flushed() {
+                        return;
+                    }
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => connection.close = Some(Close::Now),
+        }
+        connection.wake();
+    }
+
+    /// Closes a connection whose client is owed more than `client-output-buffer-limit` allows; whether it is.
+    pub(crate) fn close_if_over_limit(&mut self, key: usize) -> bool {
+        let connection = &mut self.connections[key];
+        let Engine { sessions, settings, now, .. } = &mut self.engine;
+        let Some(session) = sessions.get_mut(connection.client) else { return false };
+        if !session.check_output(&settings.client_output_limits, *now) {
+            return false;
+        }
+        if connection.close != Some(Close::Now) {
+            connection.close = Some(Close::Now);
+            connection.wake();
+            let client = self.engine.note_overflow(connection.client);
+            tracing::warn!(
+                "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits."
+            );
+        }
+        true
     }
 }

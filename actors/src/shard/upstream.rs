@@ -60,6 +60,10 @@ pub(crate) fn start_streaming(shard: &SharedShard, clock: Clock, start: StartStr
     shard.stop_upstream();
     if let Some(upstream) = &mut shard.engine.status.upstream {
         upstream.read_offset = after;
+        let addr = format!("{}:{}", upstream.host, upstream.port);
+        if let Some(session) = shard.engine.sessions.get_mut(MASTER_SESSION) {
+            session.addr = addr;
+        }
     }
     shard.upstream = Some(UpstreamStream { epoch, task });
 }
@@ -112,7 +116,7 @@ async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStream
 fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> StreamOutcome {
     let shard = &mut *shard.borrow_mut();
     let limits = RequestLimits::master();
-    shard.engine.now = unix_now();
+    shard.set_clock();
     loop {
         input.decode(&limits, true);
         if !input.is_ready() {

@@ -15,6 +15,8 @@ pub struct Pair {
     pub(super) oracle_server: Server,
     pub(super) subject_server: Server,
     pub(super) tally: Tally,
+    /// Whether runs compare the events of keys, too.
+    pub(super) compares_events: bool,
 }
 
 /// What was compared.
@@ -28,6 +30,8 @@ pub struct Tally {
     pub excepted: u64,
     /// Digests of the whole data set.
     pub digests: u64,
+    /// Keyspace notifications.
+    pub events: u64,
 }
 
 impl Pair {
@@ -38,6 +42,7 @@ impl Pair {
             oracle_server: Server::start(&Binary::stock(oracle.kind())?, &[])?,
             subject_server: Server::start(subject, &[])?,
             tally: Tally::default(),
+            compares_events: false,
         })
     }
 
@@ -56,8 +61,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} replies ({} of them errors, {} let pass as known exceptions), {} digests",
-            self.replies, self.errors, self.excepted, self.digests
+            "{} replies ({} of them errors, {} let pass as known exceptions), {} events, {} digests",
+            self.replies, self.errors, self.excepted, self.events, self.digests
         )
     }
 }

@@ -23,9 +23,6 @@ pub struct ApplyError {
     pub failure: Failure,
 }
 
-/// Commands that masters send and that change no data: nothing is lost if we do not know them.
-const WITHOUT_EFFECT: &[&[u8]] = &[b"publish", b"spublish"];
-
 impl Engine {
     /// Applies one request of the master's stream; `client` is the session of kind [`crate::SessionKind::Master`].
     /// Afterwards [`Engine::log`] stands behind the request's bytes (`raw`), whatever came of it.
@@ -51,9 +48,6 @@ impl Engine {
     ) -> Result<(), ApplyError> {
         let command = match find(request) {
             Ok(command) => command,
-            Err(_) if WITHOUT_EFFECT.iter().any(|name| request.args[0].eq_ignore_ascii_case(name)) => {
-                return Ok(());
-            }
             Err(refusal) => return Err(refused(request, &refusal)),
         };
         if !command.accepts(request.args.len()) {
@@ -77,14 +71,18 @@ impl Engine {
             }
             _ => {}
         }
-        self.run(session, command, request).map_err(|failure| failed(command, failure))
+        let outcome = self.run(session, command, request);
+        self.show_to_monitors(session, command, request.args);
+        outcome.map_err(|failure| failed(command, failure))
     }
 
     fn apply_transaction(&mut self, session: &mut Session, exec: &'static Command) -> Result<(), ApplyError> {
         let Some(transaction) = self.end_transaction(session) else {
             return Err(failed(exec, Failure::text("ERR EXEC without MULTI")));
         };
-        self.run_queued(session, &transaction.queued).map_err(|(command, failure)| failed(command, failure))
+        let outcome = self.run_queued(session, &transaction.queued);
+        self.show_to_monitors(session, exec, &[b"EXEC"]);
+        outcome.map_err(|(command, failure)| failed(command, failure))
     }
 }
 

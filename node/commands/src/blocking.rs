@@ -175,6 +175,13 @@ impl Call<'_> {
     }
 }
 
+/// The reply that CLIENT REPLY SKIP meant has been left out.
+fn end_skipping(session: &mut Session) {
+    if session.reply_mode == ReplyMode::Skipping {
+        session.reply_mode = ReplyMode::On;
+    }
+}
+
 impl Engine {
     /// A key was changed: whoever watches it or waits for it is told.
     #[inline]
@@ -248,8 +255,14 @@ impl Engine {
         if self.log.bytes().len() != logged {
             session.last_write = self.log.offset();
         }
-        if session.reply_mode == ReplyMode::Off {
+        if matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skipping) {
             session.out.truncate(replied);
+        }
+        if session.waiting.is_none() {
+            end_skipping(session);
+        }
+        if self.pubsub.has_deferred() {
+            self.hear_deferred(session);
         }
     }
 
@@ -304,11 +317,12 @@ impl Engine {
         }
         let Some(session) = self.sessions.get_mut(client) else { return false };
         match (how.error(), held) {
-            _ if session.reply_mode == ReplyMode::Off => {}
+            _ if matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skipping) => {}
             (Some(error), _) => session.reply().error(error),
             (None, Some(held)) => session.reply().integer(held as i64),
             (None, None) => session.reply().null_array(),
         }
+        end_skipping(session);
         true
     }
 

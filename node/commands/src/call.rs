@@ -3,12 +3,14 @@
 use rejoin_keyspace::{Database, Entry, Key, Value};
 use rejoin_protocol::{DbIndex, UnixMillis, resp::ReplyWriter};
 
-use crate::{Command, Engine, Failure, Request, Role, Session, SessionKind};
+use crate::{Command, Engine, Failure, Request, Role, Session, SessionKind, pubsub::events::EventClasses};
 
 /// How the running command reaches the log.
 enum Outgoing {
     /// As it came, if it changed anything.
     Verbatim,
+    /// As it came, although it changes nothing.
+    Always,
     /// The handler has logged what is equivalent (or nothing at all).
     Done,
 }
@@ -117,6 +119,7 @@ impl<'a> Call<'a> {
     pub fn lookup_read(&mut self, key: Key<'_>) -> Option<&Entry> {
         if self.expire_if_due(self.session.db, key) {
             self.engine.stats.keyspace_misses += 1;
+            self.event(EventClasses::MISSED, "keymiss", key.bytes);
             return None;
         }
         self.engine.stats.keyspace_hits += 1;
@@ -172,13 +175,18 @@ impl<'a> Call<'a> {
         self.outgoing = Outgoing::Done;
     }
 
+    /// Logs this command as it came, although it changes nothing (PUBLISH).
+    pub fn propagate_as_it_came(&mut self) {
+        self.outgoing = Outgoing::Always;
+    }
+
     fn may_log(&self) -> bool {
         self.engine.role == Role::Master && self.session.kind != SessionKind::Master
     }
 
     /// After the handler: logs the command as it came, if it changed anything and said nothing else.
     pub(crate) fn propagate_outcome(&mut self) {
-        if self.changes == 0 {
+        if self.changes == 0 && !matches!(self.outgoing, Outgoing::Always) {
             return;
         }
         self.engine.stats.changes_since_save += self.changes;

@@ -48,6 +48,8 @@ bitflags! {
         const PROTECTED = 1 << 16;
         /// Never in the slow log: what it executes stands there itself.
         const SKIP_SLOWLOG = 1 << 17;
+        /// Changes no data and is logged all the same (PUBLISH): held back by CLIENT PAUSE WRITE.
+        const MAY_REPLICATE = 1 << 18;
     }
 }
 
@@ -149,6 +151,11 @@ impl Command {
     pub fn accepts(&self, count: usize) -> bool {
         let count = i32::try_from(count).unwrap_or(i32::MAX);
         if self.arity >= 0 { count == self.arity } else { count >= -self.arity }
+    }
+
+    /// Whether its replies are push messages (SUBSCRIBE and its relatives), which even a client that wants no replies gets.
+    pub(crate) fn replies_by_push(&self) -> bool {
+        self.flags.contains(Flags::PUBSUB | Flags::NOSCRIPT)
     }
 
     /// Whether it may change data.

@@ -1,7 +1,7 @@
 //! From a decoded request to its execution: the row, the checks in Redis' order, queueing in MULTI, the unit of the
 //! log, and what is done with the reply.
 
-use rejoin_protocol::ClientId;
+use rejoin_protocol::{ClientId, resp::RespVersion};
 
 use crate::{Command, Effect, Engine, Failure, Flags, Request, Role, Session, session::ReplyMode, table};
 
@@ -32,12 +32,20 @@ impl Engine {
             session.reply_mode = ReplyMode::Skipping;
         }
         session.last_active = self.now;
+        let mut pushes = false;
         match self.admit(session, request) {
-            Ok(command) => self.admitted(session, command, request),
+            Ok(command) => {
+                self.admitted(session, command, request);
+                pushes = command.replies_by_push();
+            }
             Err(refusal) => self.refuse(session, request, &refusal),
         }
         if mode != ReplyMode::On {
-            mute(session, replied);
+            let is_pushed = pushes && matches!(session.out.get(replied), Some(b'*' | b'>'));
+            mute(session, if is_pushed { session.out.len() } else { replied });
+        }
+        if self.pubsub.has_deferred() {
+            self.hear_deferred(session);
         }
     }
 
@@ -54,6 +62,7 @@ impl Engine {
         // A failure stands in the reply already.
         let _ = self.run(session, command, request);
         self.log.end_unit();
+        self.show_to_monitors(session, command, request.args);
         if self.log.bytes().len() != logged {
             session.last_write = self.log.offset();
         }
@@ -80,6 +89,9 @@ impl Engine {
         }
         if session.transaction.is_some() && flags.contains(Flags::NO_MULTI) {
             return Err(Refusal::Fixed("ERR Command not allowed inside a transaction"));
+        }
+        if session.listens {
+            admit_listener(session, command)?;
         }
         if self.role == Role::Replica {
             self.admit_on_replica(session, command)?;
@@ -153,6 +165,27 @@ impl Engine {
     }
 }
 
+/// A client that expects messages and speaks RESP2 could not tell them from other replies; and one that monitors is a kind
+/// of replica to Redis.
+#[cold]
+fn admit_listener(session: &Session, command: &'static Command) -> Result<(), Refusal> {
+    if session.subscriptions.is_some()
+        && session.version == RespVersion::Two
+        && !command.replies_by_push()
+        && !matches!(command.name, "ping" | "quit" | "reset")
+    {
+        return Err(Refusal::text(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            table::full_name(command)
+        )));
+    }
+    let touches_data = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
+    if session.is_monitor && command.flags.intersects(touches_data) {
+        return Err(Refusal::text("ERR Replica can't interact with the keyspace".to_owned()));
+    }
+    Ok(())
+}
+
 /// The row that executes a request: a subcommand's own, where there are any.
 #[inline]
 pub(crate) fn find(request: Request<'_>) -> Result<&'static Command, Refusal> {
@@ -172,6 +205,15 @@ pub(crate) fn may_write(session: &Session, command: &Command) -> bool {
     command.is_write()
         || (command.name == "exec"
             && session.transaction.as_ref().is_some_and(|transaction| transaction.writes))
+}
+
+/// Whether executing `command` now may make the log longer.
+#[inline]
+pub(crate) fn may_log(session: &Session, command: &Command) -> bool {
+    may_write(session, command)
+        || command.flags.contains(Flags::MAY_REPLICATE)
+        || (command.name == "exec"
+            && session.transaction.as_ref().is_some_and(|transaction| transaction.publishes))
 }
 
 /// Why a request is not executed.
@@ -250,6 +292,8 @@ pub(crate) fn reply_error(session: &mut Session, text: &[u8]) {
 fn mute(session: &mut Session, replied: usize) {
     match session.reply_mode {
         ReplyMode::Off => session.out.truncate(replied),
+        // The reply that is not wanted is still to come.
+        ReplyMode::Skipping if session.waiting.is_some() => {}
         ReplyMode::Skipping => {
             session.out.truncate(replied);
             session.reply_mode = ReplyMode::On;

@@ -16,6 +16,7 @@ use crate::{
     },
     observing::{Observed, Outcome},
     propagation::Propagation,
+    pubsub::{PubSub, events::EventClasses},
     session::Sessions,
     watch::Watches,
 };
@@ -64,10 +65,14 @@ pub struct Engine {
     pub status: NodeStatus,
     /// Counters.
     pub stats: Stats,
+    /// Who listens to which channels.
+    pub(crate) pubsub: PubSub,
     /// The time of the running turn.
     pub now: UnixMillis,
     /// A shutdown waits for replicas; no client may write meanwhile.
     pub(crate) shutdown_is_pending: bool,
+    /// The same in microseconds, for those who are shown it.
+    pub now_micros: i64,
     /// CLIENT PAUSE; lapses by itself.
     pub(crate) pause: Option<Pause>,
     /// Clients that wait, for replicas or for keys, in the order in which they began to.
@@ -107,8 +112,10 @@ impl Engine {
             role: Role::Master,
             status: NodeStatus::default(),
             stats: Stats::default(),
+            pubsub: PubSub::default(),
             now: UnixMillis::new(0),
             shutdown_is_pending: false,
+            now_micros: 0,
             pause: None,
             waiting: Vec::new(),
             blocked: Blocked::default(),
@@ -144,6 +151,7 @@ impl Engine {
         let mut session = self.sessions.remove(id)?;
         self.end_transaction(&mut session);
         self.forget_waiting(&mut session);
+        self.stop_listening(&mut session);
         Some(session)
     }
 
@@ -214,6 +222,7 @@ impl Engine {
         self.keyspace.database_mut(db).remove(hashed);
         self.log.push(db, &[b"DEL", key]);
         self.stats.expired_keys += 1;
+        self.notify(db, EventClasses::EXPIRED, "expired", key);
         self.key_changed(db, key);
     }
 }

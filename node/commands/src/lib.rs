@@ -6,7 +6,8 @@
 //!
 //! Read in this order: [`command`] (one static row per command), [`turn`] (decode, touch, execute), [`engine`] and
 //! `dispatch` (what a request passes through), [`call`] (what a handler sees), [`propagation`] (what reaches the log),
-//! [`apply`] (the master's stream), `observing` (counters, slow log), then the handlers: [`data`], [`session`], [`node`].
+//! [`apply`] (the master's stream), [`pubsub`] (messages), `observing` (counters, slow log), then the handlers: [`data`],
+//! [`session`], [`node`].
 //!
 //! Invariants:
 //! * a reply is written to the session's output only, and a write's log bytes to the engine's log only; who sends
@@ -27,6 +28,7 @@ pub mod host;
 pub mod node;
 pub(crate) mod observing;
 pub mod propagation;
+pub mod pubsub;
 pub mod session;
 pub mod settings;
 pub mod table;

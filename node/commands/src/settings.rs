@@ -20,6 +20,8 @@ use row::{Access, Kind, Row};
 use thiserror::Error;
 pub use value::{OutputLimit, OutputLimits};
 
+use crate::pubsub::events::EventClasses;
+
 /// All settings, typed.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,6 +73,8 @@ pub struct Settings {
     pub repl_diskless_sync_delay_seconds: u64,
     /// `client-output-buffer-limit`, all classes.
     pub client_output_limits: OutputLimits,
+    /// `notify-keyspace-events`.
+    pub events: EventClasses,
     /// `client-output-buffer-limit replica`, hard limit in bytes; until the log has files, a replica that lags more
     /// than this is dropped. 0 is no limit.
     pub replica_lag_bytes_max: u64,

@@ -5,10 +5,10 @@
 
 use std::sync::LazyLock;
 
-use crate::{Command, data, node, session};
+use crate::{Command, data, node, pubsub, session};
 
 /// Places in the table; a power of two, at least twice the number of rows.
-const PLACES: usize = 512;
+const PLACES: usize = 1024;
 
 /// A name as a few words with the case bit of every letter set, so that most names compare in two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Table {
             numbered: Vec::new(),
             full_names: Vec::new(),
         };
-        for group in data::GROUPS.iter().chain(session::GROUPS).chain(node::GROUPS) {
+        for group in data::GROUPS.iter().chain(session::GROUPS).chain(node::GROUPS).chain(pubsub::GROUPS) {
             for row in *group {
                 table.insert(row);
             }

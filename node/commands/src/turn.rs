@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::{
     ApplyError, Command, Effect, Engine, Request, Session, apply,
-    dispatch::{may_write, reply_error},
+    dispatch::{may_log, reply_error},
     session::Slot,
     table,
 };
@@ -380,7 +380,7 @@ impl Engine {
             && !self.turn_ended
             && self.pause.is_none_or(|pause| {
                 // An unknown command is answered at once.
-                pause.writes_only && !request.command.is_some_and(|command| may_write(session, command))
+                pause.writes_only && !request.command.is_some_and(|command| may_log(session, command))
             })
     }
 

@@ -9,7 +9,7 @@ use rejoin_keyspace::{
 };
 use rejoin_protocol::{DbIndex, UnixMillis, number::parse_i64};
 
-use crate::{Call, Failure, Flags, Role, Session};
+use crate::{Call, Failure, Flags, Role, Session, pubsub::events::EventClasses};
 
 /// Strings up to this length are reported as `embstr`.
 pub(super) const EMBSTR_BYTES_MAX: usize = 44;
@@ -29,8 +29,10 @@ pub(super) struct Reading<'a> {
 /// Why a key is looked up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Purpose {
-    /// Counts as a hit or a miss.
+    /// Counts as a hit or a miss; a miss is an event.
     Read,
+    /// Counts as a hit or a miss, and is no event.
+    Ask,
     /// Counts nothing; an expired entry will not be in the way afterwards.
     Write,
 }
@@ -44,6 +46,26 @@ pub(super) fn read<R>(
 ) -> R {
     let key = call.key(index);
     with_live(call, call.session.db, key, Purpose::Read, body)
+}
+
+/// As [`read`], of any key of the selected database.
+#[inline]
+pub(super) fn read_key<R>(
+    call: &mut Call<'_>,
+    key: Key<'_>,
+    body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R,
+) -> R {
+    with_live(call, call.session.db, key, Purpose::Read, body)
+}
+
+/// As [`read`], for commands on what is known of a key (OBJECT): it is no event that there is none.
+pub(super) fn ask<R>(
+    call: &mut Call<'_>,
+    index: usize,
+    body: impl FnOnce(Option<&Entry>, Reading<'_>) -> R,
+) -> R {
+    let key = call.key(index);
+    with_live(call, call.session.db, key, Purpose::Ask, body)
 }
 
 /// Looks `key` up for a write that depends on what stands there. Afterwards no expired entry is left at `key`, except
@@ -136,10 +158,19 @@ fn with_live<R>(
         }
         found => found,
     };
-    if purpose == Purpose::Read {
+    if purpose != Purpose::Write {
         match found {
             Some(_) => call.engine.stats.keyspace_hits += 1,
-            None => call.engine.stats.keyspace_misses += 1,
+            None => {
+                call.engine.stats.keyspace_misses += 1;
+                if purpose == Purpose::Read {
+                    call.engine.notify(db, EventClasses::MISSED, "keymiss", key.bytes);
+                }
+                return body(
+                    None,
+                    Reading { seed: call.engine.keyspace.seed(), session: &mut *call.session },
+                );
+            }
         }
     }
     if let Some(entry) = found
@@ -322,6 +353,7 @@ pub(super) fn sorted_set_limits(call: &Call<'_>) -> SortedSetLimits {
 pub(super) fn delete(call: &mut Call<'_>, key: Key<'_>) {
     if call.db_mut().remove(key) {
         call.changed(key);
+        call.event(EventClasses::GENERIC, "del", key.bytes);
     }
 }
 

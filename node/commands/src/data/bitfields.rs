@@ -3,7 +3,7 @@
 use super::access::{as_string_or_missing, check_string_len, inspect, read_string};
 use super::arguments::{integer, is};
 use super::bitmaps::BAD_OFFSET;
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const BAD_TYPE: &str =
     "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.";
@@ -185,6 +185,7 @@ fn bitfield(call: &mut Call<'_>) -> Result<(), Failure> {
     let writes = operations.iter().filter(|(_, action)| !matches!(action, Action::Get));
     let len = writes.map(|(place, _)| place.end()).max().unwrap_or(0);
     check_string_len(call, len as u64)?;
+    let is_made = call.will_make(key);
     let (replies, changes) = call.db_mut().edit_string(key, |bytes| {
         let has_grown = bytes.len() < len;
         if has_grown {
@@ -192,8 +193,12 @@ fn bitfield(call: &mut Call<'_>) -> Result<(), Failure> {
         }
         execute(bytes, &operations, has_grown)
     });
+    // The string is made even where an overflow then writes nothing.
+    if is_made {
+        call.event(EventClasses::NEW, "new", key.bytes);
+    }
     if changes > 0 {
-        call.changed(key);
+        call.wrote(key, false, EventClasses::STRING, "setbit");
     }
     reply_all(call, &replies);
     Ok(())

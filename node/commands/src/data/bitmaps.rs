@@ -1,8 +1,8 @@
 //! Strings as rows of bits, the first bit of a byte being its highest: single bits, counts, positions, operations.
 
-use super::access::{as_string_or_missing, check_string_len, inspect, put_string_raw, read_string};
+use super::access::{as_string_or_missing, check_string_len, delete, inspect, put_string_raw, read_string};
 use super::arguments::{integer, is};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 pub(super) const BAD_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 const BAD_BIT: &str = "ERR bit is not an integer or out of range";
@@ -80,6 +80,7 @@ fn setbit(call: &mut Call<'_>) -> Result<(), Failure> {
     inspect(call, key, |entry, _| as_string_or_missing(entry))?;
     let (byte, mask) = ((offset >> 3) as usize, 0x80_u8 >> (offset & 7));
     check_string_len(call, byte as u64 + 1)?;
+    let is_made = call.will_make(key);
     let (was_set, has_grown) = call.db_mut().edit_string(key, |bytes| {
         let has_grown = bytes.len() <= byte;
         if has_grown {
@@ -95,7 +96,7 @@ fn setbit(call: &mut Call<'_>) -> Result<(), Failure> {
     });
     // What stays as it was is no change, to watchers and to the log.
     if has_grown || was_set != is_set {
-        call.changed(key);
+        call.wrote(key, is_made, EventClasses::STRING, "setbit");
     }
     call.reply().integer(i64::from(was_set));
     Ok(())
@@ -251,12 +252,11 @@ fn bitop(call: &mut Call<'_>) -> Result<(), Failure> {
     let key = call.key(2);
     if result.is_empty() {
         inspect(call, key, |_, _| ());
-        if call.db_mut().remove(key) {
-            call.changed(key);
-        }
+        delete(call, key);
     } else {
+        let is_made = call.will_make(key);
         put_string_raw(call, key, &result);
-        call.changed(key);
+        call.wrote(key, is_made, EventClasses::STRING, "set");
     }
     call.reply().integer(len as i64);
     Ok(())

@@ -10,7 +10,7 @@ use super::{
     access::{inspect, is_string, text_form},
     arguments::{float, integer},
 };
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 pub(super) const OVERFLOW: Failure =
     Failure::Text(std::borrow::Cow::Borrowed("ERR increment or decrement would overflow"));
@@ -79,8 +79,9 @@ fn add(call: &mut Call<'_>, amount: i64) -> Result<(), Failure> {
     })?
     .ok_or(Failure::NotAnInteger)?;
     let sum = number.checked_add(amount).ok_or(OVERFLOW)?;
+    let is_made = call.will_make(key);
     call.db_mut().put_int(key, sum, expiry);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "incrby");
     call.reply().integer(sum);
     Ok(())
 }
@@ -113,8 +114,9 @@ fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Failure> {
     let sum = number.checked_add(float(call.args[2])?).ok_or(NOT_FINITE)?.to_human_string();
     let text = sum.as_bytes();
     // Held as text even where it is a whole number, as Redis does.
+    let is_made = call.will_make(key);
     call.db_mut().put_string(key, text, text_form(text), expiry);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "incrbyfloat");
     call.reply().bulk(text);
     call.propagate(&[b"SET", key.bytes, text, b"KEEPTTL"]);
     Ok(())

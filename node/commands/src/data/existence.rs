@@ -3,7 +3,7 @@
 use rejoin_keyspace::{Entry, Value};
 
 use super::access::{read, take_away_if_expired};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const WRITE: Command = Command {
     name: "",
@@ -73,6 +73,7 @@ fn del(call: &mut Call<'_>) -> Result<(), Failure> {
         take_away_if_expired(call, key);
         if call.db_mut().remove(key) {
             call.changed(key);
+            call.event(EventClasses::GENERIC, "del", key.bytes);
             deleted += 1;
         }
     }

@@ -8,10 +8,10 @@ use rejoin_protocol::UnixMillis;
 use smallvec::SmallVec;
 
 use super::{
-    access::{inspect, read},
+    access::{delete, inspect, read},
     arguments::{decimal, integer, is},
 };
-use crate::{Call, Command, Failure, Flags, KeySpec, Role, SessionKind};
+use crate::{Call, Command, Failure, Flags, KeySpec, Role, SessionKind, pubsub::events::EventClasses};
 
 const WRITE: Command = Command {
     name: "",
@@ -235,15 +235,16 @@ fn expire_at(call: &mut Call<'_>, kind: TimeKind) -> Result<(), Failure> {
         return Ok(());
     }
     if at <= call.now() && decides_expiry(call) {
-        call.db_mut().remove(key);
+        delete(call, key);
         call.propagate(&[b"DEL", key.bytes]);
     } else {
         call.db_mut().set_expiry(key, Some(at));
+        call.changed(key);
+        call.event(EventClasses::GENERIC, "expire", key.bytes);
         if kind != TimeKind::UnixMillis {
             propagate_pexpireat(call, at);
         }
     }
-    call.changed(key);
     call.reply().integer(1);
     Ok(())
 }
@@ -264,6 +265,7 @@ fn persist(call: &mut Call<'_>) -> Result<(), Failure> {
     if is_volatile {
         call.db_mut().set_expiry(key, None);
         call.changed(key);
+        call.event(EventClasses::GENERIC, "persist", key.bytes);
     }
     call.reply().integer(i64::from(is_volatile));
     Ok(())

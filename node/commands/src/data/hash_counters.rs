@@ -41,7 +41,7 @@ fn hincrby(call: &mut Call<'_>) -> Result<(), Failure> {
     let number = field_as(call, 0, parse_i64)?.ok_or(Failure::text("ERR hash value is not an integer"))?;
     let sum = number.checked_add(amount).ok_or(OVERFLOW)?;
     let key = call.key(1);
-    set_field(call, key, call.args[2], itoa::Buffer::new().format(sum).as_bytes())?;
+    set_field(call, key, call.args[2], itoa::Buffer::new().format(sum).as_bytes(), "hincrby")?;
     call.reply().integer(sum);
     Ok(())
 }
@@ -56,7 +56,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Failure> {
         .ok_or(Failure::text("ERR hash value is not a float"))?;
     let sum = number.checked_add(amount).ok_or(NOT_FINITE)?.to_human_string();
     let (key, field) = (call.key(1), call.args[2]);
-    set_field(call, key, field, sum.as_bytes())?;
+    set_field(call, key, field, sum.as_bytes(), "hincrbyfloat")?;
     call.reply().bulk(sum.as_bytes());
     call.propagate(&[b"HSET", key.bytes, field, sum.as_bytes()]);
     Ok(())

@@ -3,7 +3,7 @@
 use rejoin_keyspace::{HashView, Key};
 
 use super::access::{Reading, as_hash, hash_limits, inspect, read_hash, take_away_if_expired};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const READ: Command = Command {
     name: "",
@@ -107,6 +107,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<i64, Failure> {
     }
     let (key, limits) = (call.key(1), hash_limits(call));
     take_away_if_expired(call, key);
+    let is_made = call.will_make(key);
     let Some(mut hash) = call.engine.keyspace.database_mut(call.session.db).hash_mut(key, limits) else {
         return Err(Failure::WrongType);
     };
@@ -115,7 +116,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<i64, Failure> {
         added += i64::from(hash.set(pair[0], pair[1]));
     }
     drop(hash);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::HASH, "hset");
     Ok(added)
 }
 
@@ -125,10 +126,12 @@ pub(super) fn set_field(
     key: Key<'_>,
     field: &[u8],
     value: &[u8],
+    event: &'static str,
 ) -> Result<(), Failure> {
     let limits = hash_limits(call);
+    let is_made = call.will_make(key);
     call.db_mut().hash_mut(key, limits).ok_or(Failure::WrongType)?.set(field, value);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::HASH, event);
     Ok(())
 }
 
@@ -139,7 +142,7 @@ fn hsetnx(call: &mut Call<'_>) -> Result<(), Failure> {
         Ok(as_hash(entry)?.is_some_and(|hash| hash.get(reading.seed, field).is_some()))
     })?;
     if !is_there {
-        set_field(call, key, field, call.args[3])?;
+        set_field(call, key, field, call.args[3], "hset")?;
     }
     call.reply().integer(i64::from(!is_there));
     Ok(())
@@ -158,7 +161,7 @@ fn hdel(call: &mut Call<'_>) -> Result<(), Failure> {
         let mut hash = call.db_mut().hash_mut(key, limits).ok_or(Failure::WrongType)?;
         removed = fields.iter().filter(|field| hash.remove(field)).count();
         drop(hash);
-        call.changed(key);
+        call.removed_from(key, EventClasses::HASH, "hdel");
     }
     call.reply().integer(removed as i64);
     Ok(())

@@ -68,8 +68,9 @@ impl Options {
 fn lcs(call: &mut Call<'_>) -> Result<(), Failure> {
     let copy = |bytes: Option<&[u8]>, _: super::access::Reading<'_>| bytes.unwrap_or_default().to_vec();
     let not_strings = |_| Failure::text(NOT_STRINGS);
-    let a = read_string(call, 1, copy).map_err(not_strings)?;
-    let b = read_string(call, 2, copy).map_err(not_strings)?;
+    // Both keys are looked up, whatever the first holds.
+    let (a, b) = (read_string(call, 1, copy), read_string(call, 2, copy));
+    let (a, b) = (a.map_err(not_strings)?, b.map_err(not_strings)?);
     let options = Options::parse(&call.args[3..])?;
     let table_bytes = (a.len() as u128 + 1) * (b.len() as u128 + 1) * size_of::<u32>() as u128;
     if table_bytes > u128::from(call.engine.settings.proto_bulk_bytes_max) {

@@ -5,7 +5,7 @@ use rejoin_keyspace::Key;
 use super::access::{as_list, inspect, list_limits, read_list};
 use super::arguments::{integer, integer_between, is};
 use super::lists::{place, positive, range};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const ZERO_RANK: &str = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list";
 
@@ -74,6 +74,7 @@ fn lset(call: &mut Call<'_>) -> Result<(), Failure> {
     list.shrink();
     drop(list);
     call.changed(key);
+    call.event(EventClasses::LIST, "lset", key.bytes);
     call.reply().ok();
     Ok(())
 }
@@ -91,11 +92,12 @@ fn ltrim(call: &mut Call<'_>) -> Result<(), Failure> {
             list.remove(0, kept.start);
             list.shrink();
             drop(list);
-            call.changed(key);
+            call.removed_from(key, EventClasses::LIST, "ltrim");
         } else {
             // Nothing to log; a watch breaks all the same.
             let db = call.db_index();
             call.engine.key_changed(db, key.bytes);
+            call.event(EventClasses::LIST, "ltrim", key.bytes);
         }
     }
     call.reply().ok();
@@ -138,7 +140,7 @@ fn remove_places(call: &mut Call<'_>, key: Key<'_>, places: &[usize]) -> Result<
     }
     list.shrink();
     drop(list);
-    call.changed(key);
+    call.removed_from(key, EventClasses::LIST, "lrem");
     Ok(())
 }
 
@@ -170,6 +172,7 @@ fn linsert(call: &mut Call<'_>) -> Result<(), Failure> {
     let len = list.view().len();
     drop(list);
     call.changed(key);
+    call.event(EventClasses::LIST, "linsert", key.bytes);
     call.reply().integer(len as i64);
     Ok(())
 }

@@ -5,7 +5,7 @@ use rejoin_keyspace::Key;
 use super::access::{as_list, inspect};
 use super::arguments::{decimal, integer, is};
 use super::lists::{Side, push_elements, reply_end, take};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const MOVE: Command = Command {
     name: "",
@@ -75,8 +75,8 @@ pub(super) fn move_element(call: &mut Call<'_>, from: Side, to: Side) -> Result<
     if source.bytes == destination.bytes {
         rotate(call, source, from, to, &element)?;
     } else {
-        take(call, source, from, 1)?;
         push_elements(call, destination, to, &[&element])?;
+        take(call, source, from, 1)?;
     }
     call.reply().bulk(&element);
     Ok(true)
@@ -96,6 +96,8 @@ fn rotate(call: &mut Call<'_>, key: Key<'_>, from: Side, to: Side, element: &[u8
     };
     list.remove(place, 1);
     list.shrink();
+    drop(list);
+    call.event(EventClasses::LIST, from.pop_event(), key.bytes);
     Ok(())
 }
 

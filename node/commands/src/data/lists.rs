@@ -4,7 +4,7 @@ use rejoin_keyspace::{Key, ListView};
 
 use super::access::{as_list, inspect, list_limits, read_list, take_away_if_expired};
 use super::arguments::{integer, is};
-use crate::{Call, Command, Failure, Flags, KeySpec, Session};
+use crate::{Call, Command, Failure, Flags, KeySpec, Session, pubsub::events::EventClasses};
 
 const READ: Command = Command {
     name: "",
@@ -89,6 +89,22 @@ impl Side {
         }
     }
 
+    /// The event of a push here.
+    fn push_event(self) -> &'static str {
+        match self {
+            Self::Left => "lpush",
+            Self::Right => "rpush",
+        }
+    }
+
+    /// The event of a pop here.
+    pub(super) fn pop_event(self) -> &'static str {
+        match self {
+            Self::Left => "lpop",
+            Self::Right => "rpop",
+        }
+    }
+
     /// The name of the command that pops here: what a pop with more words around it is logged as.
     pub(super) fn pop_name(self) -> &'static [u8] {
         match self {
@@ -142,6 +158,7 @@ pub(super) fn push_elements(
     elements: &[&[u8]],
 ) -> Result<usize, Failure> {
     let limits = list_limits(call);
+    let is_made = call.will_make(key);
     let mut list = call.db_mut().list_mut(key, limits).ok_or(Failure::WrongType)?;
     list.grow(elements.iter().map(|element| element.len()).sum(), elements.len());
     for element in elements {
@@ -152,7 +169,7 @@ pub(super) fn push_elements(
     }
     let len = list.view().len();
     drop(list);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::LIST, side.push_event());
     Ok(len)
 }
 
@@ -220,7 +237,7 @@ pub(super) fn take(call: &mut Call<'_>, key: Key<'_>, side: Side, count: usize) 
     list.remove(begin, count);
     list.shrink();
     drop(list);
-    call.changed(key);
+    call.removed_from(key, EventClasses::LIST, side.pop_event());
     Ok(())
 }
 

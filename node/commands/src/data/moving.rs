@@ -7,7 +7,7 @@ use super::{
     access::{inspect, inspect_in, read},
     arguments::{database, is},
 };
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const SAME_OBJECT: Failure =
     Failure::Text(std::borrow::Cow::Borrowed("ERR source and destination objects are the same"));
@@ -61,7 +61,7 @@ fn rename(call: &mut Call<'_>) -> Result<(), Failure> {
     if from.bytes != to.bytes {
         // What stood at the target may have expired: its deletion is logged before it is replaced.
         inspect(call, to, |_, _| ());
-        put_in_place_of(call, from, entry, call.session.db, to);
+        put_in_place_of(call, from, entry, call.session.db, to, RENAMED);
     }
     call.reply().ok();
     Ok(())
@@ -73,7 +73,7 @@ fn renamenx(call: &mut Call<'_>) -> Result<(), Failure> {
     let entry = source(call, from)?;
     let is_free = from.bytes != to.bytes && inspect(call, to, |entry, _| entry.is_none());
     if is_free {
-        put_in_place_of(call, from, entry, call.session.db, to);
+        put_in_place_of(call, from, entry, call.session.db, to, RENAMED);
     }
     call.reply().integer(i64::from(is_free));
     Ok(())
@@ -83,14 +83,30 @@ fn source(call: &mut Call<'_>, key: Key<'_>) -> Result<Entry, Failure> {
     inspect(call, key, |entry, _| entry.cloned()).ok_or(Failure::NoSuchKey)
 }
 
+/// What happened to the key that a value had, and to the one that it has now.
+type MoveEvents = (&'static str, &'static str);
+
+const RENAMED: MoveEvents = ("rename_from", "rename_to");
+const MOVED: MoveEvents = ("move_from", "move_to");
+
 /// Puts `entry`, which stands at `from`, at `to` of database `db` instead.
-fn put_in_place_of(call: &mut Call<'_>, from: Key<'_>, entry: Entry, db: DbIndex, to: Key<'_>) {
+fn put_in_place_of(
+    call: &mut Call<'_>,
+    from: Key<'_>,
+    entry: Entry,
+    db: DbIndex,
+    to: Key<'_>,
+    (event_from, event_to): MoveEvents,
+) {
     call.engine.keyspace.database_mut(db).put_copy(to, &entry, entry.expiry());
     // Our handle must not make the old entry look as if a snapshot held it.
     drop(entry);
     call.db_mut().remove(from);
     call.changed(from);
     call.changed_in(db, to.bytes);
+    call.engine.notify(db, EventClasses::NEW, "new", to.bytes);
+    call.event(EventClasses::GENERIC, event_from, from.bytes);
+    call.engine.notify(db, EventClasses::GENERIC, event_to, to.bytes);
 }
 
 /// `COPY source destination [DB destination-db] [REPLACE]`
@@ -108,6 +124,8 @@ fn copy(call: &mut Call<'_>) -> Result<(), Failure> {
             if is_free || replaces {
                 call.engine.keyspace.database_mut(db).put_copy(to, &entry, entry.expiry());
                 call.changed_in(db, to.bytes);
+                call.engine.notify(db, EventClasses::NEW, "new", to.bytes);
+                call.engine.notify(db, EventClasses::GENERIC, "copy_to", to.bytes);
             }
             is_free || replaces
         }
@@ -145,7 +163,7 @@ fn move_to_database(call: &mut Call<'_>) -> Result<(), Failure> {
     let entry = inspect(call, key, |entry, _| entry.cloned());
     let is_moved = match entry {
         Some(entry) if inspect_in(call, db, key, |entry, _| entry.is_none()) => {
-            put_in_place_of(call, key, entry, db, key);
+            put_in_place_of(call, key, entry, db, key, MOVED);
             true
         }
         _ => false,

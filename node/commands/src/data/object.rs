@@ -3,7 +3,7 @@
 use rejoin_keyspace::{Entry, SetForm, StringForm, Value};
 use rejoin_protocol::UnixMillis;
 
-use super::access::{access_clock, read};
+use super::access::{access_clock, ask};
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
 /// Redis shares the objects of small numbers, and reports a count that is never reached for them.
@@ -72,7 +72,7 @@ fn inspect_object(
     call: &mut Call<'_>,
     answer: impl FnOnce(&Entry, &mut crate::Session) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    read(call, 2, |entry, reading| match entry {
+    ask(call, 2, |entry, reading| match entry {
         Some(entry) => answer(entry, reading.session),
         None => {
             reading.session.reply().null();

@@ -5,11 +5,11 @@ use rejoin_protocol::UnixMillis;
 use smallvec::SmallVec;
 
 use super::{
-    access::{inspect, put_string, read, reply_string},
+    access::{delete, inspect, put_string, read, read_key, reply_string},
     arguments::{decimal, is},
     expiry::{ExpiryTime, TimeKind, decides_expiry},
 };
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const ROW: Command = Command {
     name: "",
@@ -160,8 +160,9 @@ impl<'a> SetOptions<'a> {
 fn set(call: &mut Call<'_>) -> Result<(), Failure> {
     let key = call.key(1);
     if call.args.len() == 3 {
+        let is_made = call.will_make(key);
         put_string(call, key, call.args[2], None);
-        call.changed(key);
+        call.wrote(key, is_made, EventClasses::STRING, "set");
         call.reply().ok();
         return Ok(());
     }
@@ -187,8 +188,12 @@ fn set_with_options(call: &mut Call<'_>, key: Key<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let expiry = if matches!(options.life, Life::Keep) { found.flatten() } else { until };
+    let is_made = call.will_make(key);
     put_string(call, key, call.args[2], expiry);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "set");
+    if until.is_some() {
+        call.event(EventClasses::GENERIC, "expire", key.bytes);
+    }
     if !options.answers_old {
         call.reply().ok();
     }
@@ -206,11 +211,14 @@ fn look_before_set(
     key: Key<'_>,
     answers_old: bool,
 ) -> Result<Option<Option<UnixMillis>>, Failure> {
-    inspect(call, key, |entry, reading| {
+    if !answers_old {
+        return Ok(inspect(call, key, |entry, _| entry.map(Entry::expiry)));
+    }
+    // GET is a read, and counts as one.
+    read_key(call, key, |entry, reading| {
         match entry {
-            Some(entry) if answers_old => reply_string(reading.session, entry.value())?,
-            None if answers_old => reading.session.reply().null(),
-            _ => {}
+            Some(entry) => reply_string(reading.session, entry.value())?,
+            None => reading.session.reply().null(),
         }
         Ok(entry.map(Entry::expiry))
     })
@@ -235,8 +243,9 @@ fn setnx(call: &mut Call<'_>) -> Result<(), Failure> {
     let key = call.key(1);
     let is_missing = inspect(call, key, |entry, _| entry.is_none());
     if is_missing {
+        let is_made = call.will_make(key);
         put_string(call, key, call.args[2], None);
-        call.changed(key);
+        call.wrote(key, is_made, EventClasses::STRING, "set");
     }
     call.reply().integer(i64::from(is_missing));
     Ok(())
@@ -255,8 +264,10 @@ fn psetex(call: &mut Call<'_>) -> Result<(), Failure> {
 fn set_for_a_while(call: &mut Call<'_>, kind: TimeKind) -> Result<(), Failure> {
     let key = call.key(1);
     let at = ExpiryTime { kind, argument: call.args[2] }.resolve(call.now(), call.command.name)?;
+    let is_made = call.will_make(key);
     put_string(call, key, call.args[3], Some(at));
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "set");
+    call.event(EventClasses::GENERIC, "expire", key.bytes);
     call.reply().ok();
     propagate_set_until(call, call.args[3], at);
     Ok(())
@@ -266,8 +277,9 @@ fn set_for_a_while(call: &mut Call<'_>, kind: TimeKind) -> Result<(), Failure> {
 fn getset(call: &mut Call<'_>) -> Result<(), Failure> {
     let key = call.key(1);
     look_before_set(call, key, true)?;
+    let is_made = call.will_make(key);
     put_string(call, key, call.args[2], None);
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "set");
     call.propagate(&[b"SET", call.args[1], call.args[2]]);
     Ok(())
 }
@@ -289,8 +301,7 @@ fn getdel(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn delete_and_log(call: &mut Call<'_>, key: Key<'_>) {
-    call.db_mut().remove(key);
-    call.changed(key);
+    delete(call, key);
     call.propagate(&[b"DEL", key.bytes]);
 }
 
@@ -339,12 +350,14 @@ fn getex(call: &mut Call<'_>) -> Result<(), Failure> {
         Some((_, Some(at))) => {
             call.db_mut().set_expiry(key, Some(at));
             call.changed(key);
+            call.event(EventClasses::GENERIC, "expire", key.bytes);
             let mut digits = itoa::Buffer::new();
             call.propagate(&[b"PEXPIREAT", key.bytes, decimal(&mut digits, at.get())]);
         }
         Some((Some(_), None)) if matches!(life, Life::Persist) => {
             call.db_mut().set_expiry(key, None);
             call.changed(key);
+            call.event(EventClasses::GENERIC, "persist", key.bytes);
             call.propagate(&[b"PERSIST", key.bytes]);
         }
         _ => {}

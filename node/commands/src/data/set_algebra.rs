@@ -7,7 +7,7 @@ use super::{
     access::{as_set, delete, inspect, read, set_limits},
     arguments::{integer, is},
 };
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const ANSWER: Command = Command {
     name: "",
@@ -150,6 +150,7 @@ fn put_set(
         return Ok(());
     }
     let limits = set_limits(call);
+    let is_made = call.will_make(key);
     let database = call.db_mut();
     database.remove(key);
     let mut set = database.set_mut(key, limits).ok_or(Failure::WrongType)?;
@@ -160,7 +161,8 @@ fn put_set(
         set.add(member);
     });
     drop(set);
-    call.changed(key);
+    // SUNIONSTORE and its like: the event has the name of the command.
+    call.wrote(key, is_made, EventClasses::SET, call.command.name);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::{
     random::{DRAW_BELOW_ONE_IN, Draw, REPEATED_MAX, choose_distinct},
     sets::remove_members,
 };
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 /// Members of one SREM that the log gets in place of an SPOP.
 const LOGGED_AT_ONCE: usize = 1024;
@@ -61,7 +61,7 @@ fn pop_one(call: &mut Call<'_>) -> Result<(), Failure> {
         call.reply().null();
         return Ok(());
     };
-    remove_members(call, key, &[&member])?;
+    remove_members(call, key, &[&member], "spop")?;
     call.reply().bulk(&member);
     call.propagate(&[b"SREM", key.bytes, &member]);
     Ok(())
@@ -83,10 +83,11 @@ fn pop_several(call: &mut Call<'_>, count: usize) -> Result<(), Failure> {
     reply.set(members.len());
     members.iter().for_each(|member| reply.bulk(member));
     if is_all {
+        call.event(EventClasses::SET, "spop", key.bytes);
         delete(call, key);
         call.propagate(&[b"DEL", key.bytes]);
     } else if !members.is_empty() {
-        remove_members(call, key, &members)?;
+        remove_members(call, key, &members, "spop")?;
         for members in members.chunks(LOGGED_AT_ONCE) {
             let mut command: Vec<&[u8]> = vec![b"SREM", key.bytes];
             command.extend(members.iter().map(Vec::as_slice));

@@ -3,7 +3,7 @@
 use rejoin_keyspace::Key;
 
 use super::access::{as_set, inspect, read_set, set_limits, take_away_if_expired};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const READ: Command = Command {
     name: "",
@@ -79,12 +79,13 @@ fn sadd(call: &mut Call<'_>) -> Result<(), Failure> {
     let (key, members) = (call.key(1), &call.args[2..]);
     take_away_if_expired(call, key);
     let limits = set_limits(call);
+    let is_made = call.will_make(key);
     let mut set = call.db_mut().set_mut(key, limits).ok_or(Failure::WrongType)?;
     set.expect(members[0], members.len());
     let added = members.iter().filter(|member| set.add(member)).count();
     drop(set);
     if added > 0 {
-        call.changed(key);
+        call.wrote(key, is_made, EventClasses::SET, "sadd");
     }
     call.reply().integer(added as i64);
     Ok(())
@@ -97,7 +98,7 @@ fn srem(call: &mut Call<'_>) -> Result<(), Failure> {
     let has_any = inspect(call, key, |entry, reading| {
         Ok(as_set(entry)?.is_some_and(|set| members.iter().any(|member| set.contains(reading.seed, member))))
     })?;
-    let removed = if has_any { remove_members(call, key, members)? } else { 0 };
+    let removed = if has_any { remove_members(call, key, members, "srem")? } else { 0 };
     call.reply().integer(removed as i64);
     Ok(())
 }
@@ -107,12 +108,13 @@ pub(super) fn remove_members<M: AsRef<[u8]>>(
     call: &mut Call<'_>,
     key: Key<'_>,
     members: &[M],
+    event: &'static str,
 ) -> Result<usize, Failure> {
     let limits = set_limits(call);
     let mut set = call.db_mut().set_mut(key, limits).ok_or(Failure::WrongType)?;
     let removed = members.iter().filter(|member| set.remove(member.as_ref())).count();
     drop(set);
-    call.changed(key);
+    call.removed_from(key, EventClasses::SET, event);
     Ok(removed)
 }
 
@@ -133,13 +135,14 @@ fn smove(call: &mut Call<'_>) -> Result<(), Failure> {
     inspect(call, to, |entry, _| as_set(entry).map(drop))?;
     let is_there = found?.unwrap_or(false);
     if is_there && from.bytes != to.bytes {
-        remove_members(call, from, &[member])?;
+        remove_members(call, from, &[member], "srem")?;
         let limits = set_limits(call);
+        let is_made = call.will_make(to);
         let mut set = call.db_mut().set_mut(to, limits).ok_or(Failure::WrongType)?;
         let is_new = set.add(member);
         drop(set);
         if is_new {
-            call.changed(to);
+            call.wrote(to, is_made, EventClasses::SET, "sadd");
         }
     }
     call.reply().integer(i64::from(is_there));

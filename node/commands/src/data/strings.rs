@@ -6,7 +6,7 @@ use super::{
     access::{check_string_len, inspect, put_string, read, read_string, reply_string, string_bytes},
     arguments::integer,
 };
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 const READ: Command = Command {
     name: "",
@@ -171,8 +171,9 @@ fn mset(call: &mut Call<'_>) -> Result<(), Failure> {
 fn put_pairs(call: &mut Call<'_>, pairs: impl Iterator<Item = usize>) {
     for index in pairs {
         let key = call.key(index);
+        let is_made = call.will_make(key);
         put_string(call, key, call.args[index + 1], None);
-        call.changed(key);
+        call.wrote(key, is_made, EventClasses::STRING, "set");
     }
 }
 
@@ -206,6 +207,7 @@ fn len_before_edit(call: &mut Call<'_>, key: Key<'_>) -> Result<Option<u64>, Fai
 /// `APPEND key value`
 fn append(call: &mut Call<'_>) -> Result<(), Failure> {
     let (key, suffix) = (call.key(1), call.args[2]);
+    let is_made = call.will_make(key);
     let len = match len_before_edit(call, key)? {
         None => {
             put_string(call, key, suffix, None);
@@ -219,7 +221,7 @@ fn append(call: &mut Call<'_>) -> Result<(), Failure> {
             })
         }
     };
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "append");
     call.reply().integer(len as i64);
     Ok(())
 }
@@ -236,6 +238,7 @@ fn setrange(call: &mut Call<'_>) -> Result<(), Failure> {
     }
     check_string_len(call, offset.saturating_add(patch.len() as u64))?;
     let offset = offset as usize;
+    let is_made = call.will_make(key);
     let len = call.db_mut().edit_string(key, |bytes| {
         let end = offset + patch.len();
         if bytes.len() < end {
@@ -244,7 +247,7 @@ fn setrange(call: &mut Call<'_>) -> Result<(), Failure> {
         bytes[offset..end].copy_from_slice(patch);
         bytes.len()
     });
-    call.changed(key);
+    call.wrote(key, is_made, EventClasses::STRING, "setrange");
     call.reply().integer(len as i64);
     Ok(())
 }

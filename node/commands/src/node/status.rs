@@ -163,6 +163,8 @@ pub struct Stats {
     pub writes_processed: u64,
     /// The most that [`crate::Engine`]'s keyspace has occupied whenever it was looked at.
     pub memory_peak_bytes: u64,
+    /// Clients closed because they were over `client-output-buffer-limit`.
+    pub output_limit_disconnections: u64,
     /// Error replies by their first word, for INFO errorstats.
     pub errors_by_prefix: BTreeMap<String, u64>,
 }

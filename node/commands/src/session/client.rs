@@ -10,7 +10,7 @@ use rejoin_protocol::{ClientId, number::parse_i64};
 use crate::{
     Call, Command, Failure, Flags, Session, blocking::Unblock, node::reply_help, session::ReplyMode,
 };
-pub(crate) use list::memory;
+pub(crate) use list::{describe, memory};
 
 const OWN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const ADMIN: Flags = OWN.union(Flags::ADMIN);

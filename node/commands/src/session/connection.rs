@@ -53,11 +53,28 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn ping(call: &mut Call<'_>) -> Result<(), Failure> {
+    if call.session.subscriptions.is_some() && call.session.version == RespVersion::Two {
+        return ping_between_messages(call);
+    }
     match call.args {
         [_] => call.reply().simple("PONG"),
         [_, message] => call.reply().bulk(message),
         _ => return Err(Failure::WrongArity("ping".to_owned())),
     }
+    Ok(())
+}
+
+/// To a client that expects messages, the answer looks like one.
+fn ping_between_messages(call: &mut Call<'_>) -> Result<(), Failure> {
+    let message = match call.args {
+        [_] => &[][..],
+        [_, message] => message,
+        _ => return Err(Failure::WrongArity("ping".to_owned())),
+    };
+    let mut reply = call.reply();
+    reply.array(2);
+    reply.bulk(b"pong");
+    reply.bulk(message);
     Ok(())
 }
 
@@ -81,6 +98,7 @@ fn quit(call: &mut Call<'_>) -> Result<(), Failure> {
 
 fn reset(call: &mut Call<'_>) -> Result<(), Failure> {
     call.engine.end_transaction(call.session);
+    call.engine.stop_listening(call.session);
     let needs_password = !call.engine.settings.requirepass.is_empty();
     let session = &mut *call.session;
     session.db = DbIndex::default();

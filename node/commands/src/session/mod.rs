@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod connection;
+mod output;
 mod sessions;
 pub(crate) mod transactions;
 
@@ -14,7 +15,7 @@ use rejoin_protocol::{
 pub use sessions::Sessions;
 pub(crate) use sessions::Slot;
 
-use crate::{Command, blocking::KeyWait};
+use crate::{Command, blocking::KeyWait, pubsub::Subscriptions};
 
 /// The rows of this group.
 pub(crate) const GROUPS: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, transactions::COMMANDS];
@@ -63,6 +64,8 @@ pub struct Transaction {
     pub bytes: u64,
     /// A queued command may write.
     pub writes: bool,
+    /// A queued command sends messages, which are logged but change no data.
+    pub publishes: bool,
 }
 
 /// What a replica told of itself by REPLCONF before it asked for the stream.
@@ -124,8 +127,10 @@ pub struct Session {
     pub db: DbIndex,
     /// The protocol version it speaks.
     pub version: RespVersion,
-    /// Replies not yet handed to the socket.
+    /// Replies and messages; the socket has taken the first `sent` bytes.
     pub out: Vec<u8>,
+    /// Bytes of `out` that are sent; moved by the shard.
+    pub sent: usize,
     /// Which replies it wants.
     pub reply_mode: ReplyMode,
     /// CLIENT SETNAME.
@@ -150,6 +155,16 @@ pub struct Session {
     pub query_bytes: usize,
     /// It gave the password, or none is asked for.
     pub authenticated: bool,
+    /// It gets messages: it has subscriptions, or monitors.
+    pub(crate) listens: bool,
+    /// It sees all commands (MONITOR).
+    pub(crate) is_monitor: bool,
+    /// What it listens to; never empty.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// It is to be closed because it does not read what it is owed.
+    pub(crate) is_over_limit: bool,
+    /// Since when its output is over its soft limit.
+    pub(crate) over_soft_since: Option<UnixMillis>,
     /// The transaction it has begun.
     pub transaction: Option<Box<Transaction>>,
     /// The keys it watches.
@@ -185,6 +200,12 @@ impl Session {
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.closing && !self.attaching && self.waiting.is_none()
+    }
+
+    /// Whether it is sent messages, so that its own silence means nothing.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.listens
     }
 
     /// The address without its port.

@@ -124,6 +124,7 @@ impl Engine {
             return;
         }
         transaction.writes |= command.is_write();
+        transaction.publishes |= command.flags.contains(Flags::MAY_REPLICATE);
         let args = request.args.iter().map(|arg| Box::from(*arg)).collect();
         transaction.queued.push(QueuedCommand { command, args });
         session.reply().simple("QUEUED");
@@ -145,6 +146,7 @@ impl Engine {
             {
                 first = Err((*command, failure));
             }
+            self.show_to_monitors(session, command, &args);
         }
         self.must_not_wait = could_not_wait;
         first

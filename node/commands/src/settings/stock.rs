@@ -83,7 +83,6 @@ pub(super) const ROWS: &[Row] = &[
     integer("min-replicas-max-lag", "10", 0, I32_MAX).or("min-slaves-max-lag"),
     integer("min-replicas-to-write", "0", 0, I32_MAX).or("min-slaves-to-write"),
     yes_no("no-appendfsync-on-rewrite", "no"),
-    row("notify-keyspace-events", "", Kind::EventClasses),
     choice("oom-score-adj", "no", &["no", "yes", "relative", "absolute"]),
     row("oom-score-adj-values", "0 200 800", Kind::OomScores),
     text("pidfile", "").start_only(),

@@ -1,5 +1,7 @@
 //! The settings that the node acts on, each with its typed field.
 
+use crate::pubsub::events::EventClasses;
+
 use super::{
     Settings,
     row::{Field, I32_MAX, I32_MIN, Kind, Row, choice, integer, memory, row, text, yes_no},
@@ -114,6 +116,10 @@ pub(super) const ROWS: &[Row] = &[
             }
         },
     }),
+    row("notify-keyspace-events", "", Kind::EventClasses).typed(Field {
+        read: |settings| settings.events.shown(),
+        write: |settings, value| settings.events = EventClasses::parse(value).unwrap_or_default(),
+    }),
     memory("client-query-buffer-limit", "1073741824", 1 << 20, LIMIT_MAX)
         .typed(number!(client_query_buffer_bytes_max)),
     memory("proto-max-bulk-len", "536870912", 1 << 20, LIMIT_MAX).typed(number!(proto_bulk_bytes_max)),
@@ -196,6 +202,7 @@ impl Default for Settings {
             repl_diskless_sync_delay_seconds: 0,
             replica_lag_bytes_max: 256 << 20,
             client_output_limits: value::OutputLimits::default(),
+            events: EventClasses::default(),
             client_query_buffer_bytes_max: 1 << 30,
             proto_bulk_bytes_max: 512 << 20,
             hash_listpack_entries_max: 512,

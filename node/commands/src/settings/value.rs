@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 use rejoin_protocol::number::parse_i64;
 
 use super::{SettingError, row::Kind};
+use crate::pubsub::events::EventClasses;
 
 impl Kind {
     /// How many words a directive of this kind takes in a file; more are an error there.
@@ -195,21 +196,14 @@ fn canonical_memory_or_percent(value: &str) -> Result<String, SettingError> {
     Ok(bytes.to_string())
 }
 
+/// The letters as they came: how they are shown hides one that counts.
 fn canonical_event_classes(value: &str) -> Result<String, SettingError> {
-    const ALL: &str = "g$lshzxetd";
-    const SHOWN: &str = "g$lshzxetdnKEm";
-    if let Some(_unknown) = value.chars().find(|class| !SHOWN.contains(*class) && *class != 'A') {
-        return Err(SettingError::Invalid(
-            "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned(),
-        ));
+    match EventClasses::parse(value) {
+        Some(_) => Ok(value.to_owned()),
+        None => {
+            Err(SettingError::Invalid("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()))
+        }
     }
-    let all = value.contains('A') || ALL.chars().all(|class| value.contains(class));
-    let mut shown = String::new();
-    if all {
-        shown.push('A');
-    }
-    shown.extend(SHOWN.chars().filter(|class| value.contains(*class) && !(all && ALL.contains(*class))));
-    Ok(shown)
 }
 
 fn canonical_oom_scores(value: &str) -> Result<String, SettingError> {
@@ -273,7 +267,31 @@ pub(super) fn limits_of(limits: &OutputLimits) -> Vec<(&'static str, OutputLimit
 /// Redis shows the old name of a replica here.
 const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
+impl OutputLimit {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.hard_bytes == 0 && self.soft_bytes == 0
+    }
+}
+
 impl OutputLimits {
+    /// For clients that are nothing special.
+    #[must_use]
+    pub fn normal(&self) -> OutputLimit {
+        self.of(0)
+    }
+
+    /// For clients that have subscribed.
+    #[must_use]
+    pub fn pubsub(&self) -> OutputLimit {
+        self.of(2)
+    }
+
+    fn of(&self, class: usize) -> OutputLimit {
+        self.classes[class].unwrap_or(OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 })
+    }
+
     pub(super) fn replica_hard_bytes(&self) -> u64 {
         self.classes[1].map_or(0, |limit| limit.hard_bytes)
     }

@@ -47,6 +47,22 @@ fn the_masters_commands_are_applied_silently_and_handed_on_as_they_are() {
 }
 
 #[test]
+fn the_masters_messages_reach_our_clients() {
+    let mut node = replica();
+    node.send(2, "subscribe channel");
+    node.send(3, "ssubscribe shard");
+    let (outcome, _) = apply(
+        &mut node,
+        &stream(&["PUBLISH channel one", "MULTI", "PUBLISH channel two", "SPUBLISH shard x", "EXEC"]),
+    );
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(node.engine.take_woken(), [ClientId::new(2), ClientId::new(3)]);
+    assert_eq!(node.replies(2), "*3 $7 message $7 channel $3 one *3 $7 message $7 channel $3 two");
+    assert_eq!(node.replies(3), "*3 $8 smessage $5 shard $1 x");
+    assert!(node.session(1).out.is_empty());
+}
+
+#[test]
 fn a_transaction_is_applied_whole_at_its_exec() {
     let mut node = replica();
     let (outcome, pieces) = apply(&mut node, &stream(&["SELECT 0", "MULTI", "set a 1"]));

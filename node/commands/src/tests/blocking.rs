@@ -204,3 +204,15 @@ fn whoever_waits_when_the_node_becomes_a_replica_is_told() {
         "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
     assert_eq!(node.replies(2), reply);
 }
+
+#[test]
+fn a_reply_that_is_to_be_skipped_is_skipped_though_it_comes_late() {
+    let mut node = Node::new();
+    for (wakes, key) in [("rpush l x", "l"), ("client unblock 2", "m")] {
+        assert_eq!(node.send(2, "client reply skip"), "");
+        block(&mut node, 2, &format!("blpop {key} 0"));
+        assert_eq!(node.send(1, wakes), ":1");
+        assert_eq!(node.replies(2), "", "{wakes}");
+        assert_eq!(node.send(2, "ping"), "+PONG");
+    }
+}

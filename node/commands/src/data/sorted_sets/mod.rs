@@ -14,7 +14,7 @@ use rejoin_protocol::number::parse_f64;
 use rejoin_protocol::resp::{ReplyWriter, RespVersion};
 
 use super::access::{as_sorted_set, delete, inspect, sorted_set_limits};
-use crate::{Call, Command, Failure, Flags, KeySpec};
+use crate::{Call, Command, Failure, Flags, KeySpec, pubsub::events::EventClasses};
 
 /// What the rows of a reading command begin from.
 const READ: Command = Command {
@@ -78,13 +78,14 @@ fn remove_members<M: AsRef<[u8]>>(
     call: &mut Call<'_>,
     key: Key<'_>,
     members: &[M],
+    event: &'static str,
 ) -> Result<usize, Failure> {
     let limits = sorted_set_limits(call);
     let mut set = call.db_mut().sorted_set_mut(key, limits).ok_or(Failure::WrongType)?;
     let removed = members.iter().filter(|member| set.remove(member.as_ref()).is_some()).count();
     drop(set);
     if removed > 0 {
-        call.changed(key);
+        call.removed_from(key, EventClasses::SORTED_SET, event);
     }
     Ok(removed)
 }
@@ -104,6 +105,7 @@ fn store(
         return Ok(());
     }
     let limits = sorted_set_limits(call);
+    let is_made = call.will_make(key);
     let database = call.db_mut();
     database.remove(key);
     let mut set = database.sorted_set_mut(key, limits).ok_or(Failure::WrongType)?;
@@ -112,6 +114,7 @@ fn store(
         set.set(member, *score);
     }
     drop(set);
-    call.changed(key);
+    // ZUNIONSTORE and its like: the event has the name of the command.
+    call.wrote(key, is_made, EventClasses::SORTED_SET, call.command.name);
     Ok(())
 }

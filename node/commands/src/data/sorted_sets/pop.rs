@@ -92,7 +92,8 @@ fn take(
         && !taken.is_empty()
     {
         let members: Vec<&[u8]> = taken.iter().map(|(member, _)| member.as_slice()).collect();
-        remove_members(call, key, &members)?;
+        let event = if end == End::Lowest { "zpopmin" } else { "zpopmax" };
+        remove_members(call, key, &members, event)?;
     }
     Ok(taken)
 }

@@ -38,7 +38,7 @@ fn zrem(call: &mut Call<'_>) -> Result<(), Failure> {
     // Nothing is opened for writing that would stay as it is.
     let has_any =
         inspect_sorted_set(call, key, |set| members.iter().any(|member| set.score(member).is_some()))?;
-    let removed = if has_any == Some(true) { remove_members(call, key, members)? } else { 0 };
+    let removed = if has_any == Some(true) { remove_members(call, key, members, "zrem")? } else { 0 };
     call.reply().integer(removed as i64);
     Ok(())
 }
@@ -67,7 +67,7 @@ fn remove_range(call: &mut Call<'_>, kind: BoundsKind) -> Result<(), Failure> {
     })?
     .unwrap_or_default();
     if !members.is_empty() {
-        remove_members(call, key, &members)?;
+        remove_members(call, key, &members, call.command.name)?;
     }
     call.reply().integer(members.len() as i64);
     Ok(())

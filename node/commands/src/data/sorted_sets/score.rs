@@ -3,7 +3,7 @@
 use super::super::access::{read_sorted_set, sorted_set_limits};
 use super::super::arguments::is;
 use super::{READ, inspect_sorted_set, parse_score};
-use crate::{Call, Command, Failure, Flags};
+use crate::{Call, Command, Failure, Flags, pubsub::events::EventClasses};
 
 const WRITE: Command = Command {
     arity: -4,
@@ -147,9 +147,10 @@ fn add(call: &mut Call<'_>, increments: bool) -> Result<(), Failure> {
     let members = pairs.chunks_exact(2).map(|pair| pair[1]);
     let key = call.key(1);
     let is_there = inspect_sorted_set(call, key, |_| ())?.is_some();
-    let (mut added, mut updated, mut last) = (0, 0, None);
+    let (mut added, mut updated, mut last, mut is_made) = (0, 0, None, false);
     if is_there || !options.present_only {
         let limits = sorted_set_limits(call);
+        is_made = call.will_make(key);
         let mut set = call.db_mut().sorted_set_mut(key, limits).ok_or(Failure::WrongType)?;
         set.expect(scores.len(), pairs[1].len());
         for (given, member) in scores.into_iter().zip(members) {
@@ -164,7 +165,8 @@ fn add(call: &mut Call<'_>, increments: bool) -> Result<(), Failure> {
         }
     }
     if added + updated > 0 {
-        call.changed(key);
+        let event = if options.increments { "zincr" } else { "zadd" };
+        call.wrote(key, is_made, EventClasses::SORTED_SET, event);
     }
     match last {
         Some(score) if options.increments => call.reply().double(score),

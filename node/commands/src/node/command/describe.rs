@@ -114,7 +114,12 @@ fn search(reply: &mut ReplyWriter<'_>, kind: &str, numbers: &[(&str, i64)]) {
 
 /// What a command does with its keys.
 pub(super) fn key_flags(row: &Command) -> &'static [&'static str] {
-    if row.is_write() { &["RW", "access", "update"] } else { &["RO", "access"] }
+    match row.flags {
+        // A name that a cluster places as it does keys.
+        flags if flags.contains(Flags::PUBSUB) => &["not_key"],
+        flags if flags.contains(Flags::WRITE) => &["RW", "access", "update"],
+        _ => &["RO", "access"],
+    }
 }
 
 /// The map of COMMAND DOCS.

@@ -100,7 +100,7 @@ fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failur
     let request = Request { args, raw: None, command: None, first_key_hash: None };
     let command = dispatch::find(request).map_err(|_| Failure::text("ERR Invalid command specified"))?;
     let is_numbered = command.flags.contains(Flags::MOVABLE_KEYS);
-    if command.keys.first <= 0 && !is_numbered {
+    if (command.keys.first <= 0 && !is_numbered) || command.flags.contains(Flags::PUBSUB) {
         return Err(Failure::text("ERR The command has no key arguments"));
     }
     if !command.accepts(args.len()) {

@@ -114,10 +114,11 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     }
     lines.add("keyspace_hits", stats.keyspace_hits);
     lines.add("keyspace_misses", stats.keyspace_misses);
+    let pubsub = &source.engine.pubsub;
+    lines.add("pubsub_channels", pubsub.channel_count());
+    lines.add("pubsub_patterns", pubsub.pattern_count());
+    lines.add("pubsubshard_channels", pubsub.shard_channel_count());
     for name in [
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",
@@ -137,6 +138,7 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     }
     lines.add("total_error_replies", stats.error_replies);
     lines.add("dump_payload_sanitizations", 0);
+    lines.add("client_output_buffer_limit_disconnections", stats.output_limit_disconnections);
     lines.add("total_reads_processed", stats.reads_processed);
     lines.add("total_writes_processed", stats.writes_processed);
     for name in [

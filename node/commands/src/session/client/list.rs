@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rejoin_protocol::resp::RespVersion;
 
-use crate::{Engine, Failure, Session, SessionKind, table};
+use crate::{Engine, Failure, Session, SessionKind, pubsub::Topic, table};
 
 /// What CLIENT LIST TYPE and CLIENT KILL TYPE tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,18 @@ impl ClientKind {
         match session.kind {
             SessionKind::Master => Self::Master,
             SessionKind::Client if session.attaching => Self::Replica,
+            SessionKind::Client if session.subscriptions.is_some() => Self::Pubsub,
             SessionKind::Client => Self::Normal,
         }
     }
 }
 
+/// Redis has a buffer of this size for each client, and a list of such pieces for what does not fit. We have one buffer, and
+/// show what is beyond this as that list.
+const REPLY_BUFFER_BYTES: usize = 16 << 10;
+
 /// Appends the fields of Redis 7.2. What we do not have (file descriptors, reply lists) is shown as nothing.
-pub(super) fn describe(engine: &Engine, session: &Session, out: &mut Vec<u8>) {
+pub(crate) fn describe(engine: &Engine, session: &Session, out: &mut Vec<u8>) {
     let seconds_since = |then: i64| engine.now.get().saturating_sub(then).max(0) / 1000;
     let mut text = String::new();
     let mut field = |name: &str, value: &dyn std::fmt::Display| {
@@ -54,19 +59,20 @@ pub(super) fn describe(engine: &Engine, session: &Session, out: &mut Vec<u8>) {
     field("idle", &seconds_since(session.last_active.get()));
     field("flags", &flags(engine, session));
     field("db", &session.db);
-    for name in ["sub", "psub", "ssub"] {
-        field(name, &0);
+    for (name, topic) in [("sub", Topic::Channel), ("psub", Topic::Pattern), ("ssub", Topic::ShardChannel)] {
+        field(name, &session.subscriptions.as_ref().map_or(0, |subscriptions| subscriptions.count(topic)));
     }
     field("multi", &transaction.map_or(-1, |transaction| transaction.queued.len() as i64));
     field("qbuf", &session.query_bytes);
     field("qbuf-free", &0);
     field("argv-mem", &0);
     field("multi-mem", &queued_bytes);
-    field("rbs", &session.out.capacity());
-    field("rbp", &session.out.capacity());
-    field("obl", &session.out.len());
-    field("oll", &0);
-    field("omem", &0);
+    let (buffer, unsent) = (session.out.capacity(), session.unsent_bytes());
+    field("rbs", &buffer.min(REPLY_BUFFER_BYTES));
+    field("rbp", &buffer.min(REPLY_BUFFER_BYTES));
+    field("obl", &unsent.min(REPLY_BUFFER_BYTES));
+    field("oll", &unsent.saturating_sub(REPLY_BUFFER_BYTES).div_ceil(REPLY_BUFFER_BYTES));
+    field("omem", &buffer.saturating_sub(REPLY_BUFFER_BYTES));
     field("tot-mem", &memory(session));
     field("events", &"r");
     field("cmd", &session.last_command.map_or("NULL", table::full_name));
@@ -87,13 +93,15 @@ pub(crate) fn memory(session: &Session) -> u64 {
 fn flags(engine: &Engine, session: &Session) -> String {
     let mut flags = String::new();
     for (flag, is_set) in [
-        ('M', session.kind == SessionKind::Master),
+        ('O', session.is_monitor),
         ('S', session.attaching),
-        ('b', session.waiting.is_some()),
-        ('U', session.by_unix_socket),
+        ('M', session.kind == SessionKind::Master),
+        ('P', session.subscriptions.is_some()),
         ('x', session.transaction.is_some()),
+        ('b', session.waiting.is_some()),
         ('d', engine.watches.is_broken(session.id)),
         ('c', session.closing),
+        ('U', session.by_unix_socket),
         ('e', session.no_evict),
         ('T', session.no_touch),
     ] {

@@ -1,0 +1,70 @@
+//! Keyspace notifications: with all classes of them on, both servers must publish the same events in the same order.
+
+use anyhow::Result;
+
+use super::{Mismatch, Run, Sent, Stop, shown};
+use crate::client::{Client, Reply};
+use crate::differential::exceptions;
+use crate::differential::pair::{Both, Pair};
+
+/// A connection to each server that hears all events.
+pub(super) struct Listener(Both);
+
+impl Listener {
+    /// Switches events on and listens, if the pair wants it; else switches them off. Which expired key the active cycle
+    /// meets first is up to chance, so that keys expire by access alone while events are compared.
+    pub(super) fn begin(pair: &Pair, own: &mut Both) -> Result<Option<Self>> {
+        let (classes, active_expire) = if pair.compares_events { ("KEAmn", "0") } else { ("", "1") };
+        own.oracle.ask(&["CONFIG", "SET", "notify-keyspace-events", classes])?;
+        own.subject.ask(&["CONFIG", "SET", "notify-keyspace-events", classes])?;
+        own.call(&["DEBUG", "SET-ACTIVE-EXPIRE", active_expire])?;
+        if !pair.compares_events {
+            return Ok(None);
+        }
+        let mut listener = pair.connect()?;
+        listener.call(&["PSUBSCRIBE", "__key*@*__:*"])?;
+        Ok(Some(Self(listener)))
+    }
+}
+
+impl Run<'_> {
+    /// Compares what was published while `sent` was executed.
+    pub(super) fn compare_events(&mut self, connection: usize, sent: &[Sent]) -> Result<(), Stop> {
+        let oracle = self.pair.oracle;
+        let Some(Listener(listener)) = &mut self.listener else { return Ok(()) };
+        listener.queue(&["PING"]);
+        listener.flush()?;
+        let (mut expected, mut actual) = (heard(&mut listener.oracle)?, heard(&mut listener.subject)?);
+        let queued = self.sessions[connection].executed.drain(..);
+        for args in sent.iter().map(|command| command.args.clone()).chain(queued) {
+            if let Some((event, _)) = exceptions::event_to_pass(oracle, &args) {
+                expected.retain(|heard| !heard.contains(event));
+                actual.retain(|heard| !heard.contains(event));
+            }
+        }
+        self.pair.tally.events += expected.len() as u64;
+        if expected == actual {
+            return Ok(());
+        }
+        let commands: Vec<String> = sent.iter().map(|command| shown(&command.args)).collect();
+        Err(Stop::Differs(Mismatch {
+            step: sent.last().map_or(0, |command| command.step),
+            what: format!("the events of {}", commands.join("; ")),
+            expected: expected.join(", "),
+            actual: actual.join(", "),
+        }))
+    }
+}
+
+/// All messages up to the answer to PING, which for a listener looks like one.
+fn heard(client: &mut Client) -> Result<Vec<String>> {
+    let mut events = Vec::new();
+    loop {
+        let reply = client.read_reply()?;
+        if reply.elements().and_then(<[Reply]>::first).and_then(Reply::bytes) == Some(b"pong") {
+            return Ok(events);
+        }
+        let parts = reply.elements().unwrap_or_default();
+        events.push(parts.iter().skip(2).map(Reply::to_string).collect::<Vec<_>>().join(" "));
+    }
+}
