@@ -76,6 +76,8 @@ pub struct Shard {
     pub(crate) http_refused_at: Option<Instant>,
     /// Bytes to and from other nodes, counted by the links.
     pub(crate) traffic: Arc<Traffic>,
+    /// The thresholds of small collections, for those who load some.
+    pub(crate) limits: tokio::sync::watch::Sender<rejoin_keyspace::Limits>,
     /// Random bytes for replication ids.
     pub(crate) random_id: fn() -> [u8; 20],
 }

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use rejoin_commands::Role;
 use rejoin_protocol::{ClientId, DbIndex};
 
-use crate::shard::{Shard, SharedShard, connection::Close, process, unix_now};
+use crate::shard::{Shard, SharedShard, connection::Close, effects, process, unix_now};
 
 /// Keys that one step of active expiry deletes at most, per database.
 const EXPIRE_STEP_KEYS_MAX: usize = 64;
 /// Time that active expiry takes of one tick at most.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(5);
+/// Keys that one step of eviction deletes at most.
+const EVICT_STEP_KEYS_MAX: usize = 64;
+/// Time that eviction takes of one tick at most.
+const EVICT_BUDGET: Duration = Duration::from_millis(10);
 /// How often the operating system is asked about this process.
 const PROCESS_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -24,15 +28,22 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
             Duration::from_millis(1000 / u64::from(shard.engine.settings.hz.clamp(1, 500)))
         };
         tokio::time::sleep(period).await;
-        let mut shard = shard.borrow_mut();
-        shard.engine.now = unix_now();
-        shard.account(&mut last_look);
-        shard.expire();
-        shard.ping_replicas(&mut last_ping);
-        shard.publish_log();
-        shard.close_idle_clients();
-        shard.answer_waiting();
-        shard.requeue_held();
+        let asked = {
+            let mut shard = shard.borrow_mut();
+            shard.engine.now = unix_now();
+            shard.account(&mut last_look);
+            shard.expire();
+            shard.evict();
+            shard.ping_replicas(&mut last_ping);
+            shard.publish_log();
+            shard.close_idle_clients();
+            shard.answer_waiting();
+            shard.requeue_held();
+            std::mem::take(&mut shard.engine.effects)
+        };
+        for effect in asked {
+            effects::carry_out(&shard, effect);
+        }
     }
 }
 
@@ -56,6 +67,15 @@ impl Shard {
         }
         let begun = Instant::now();
         while self.engine.expire_due(EXPIRE_STEP_KEYS_MAX) > 0 && begun.elapsed() < EXPIRE_BUDGET {
+            self.publish_log();
+        }
+    }
+
+    /// Evicts what is over `maxmemory`, for a bounded time, and clients over `maxmemory-clients`.
+    fn evict(&mut self) {
+        self.engine.tend_clients();
+        let begun = Instant::now();
+        while self.engine.tend_memory(EVICT_STEP_KEYS_MAX) && begun.elapsed() < EVICT_BUDGET {
             self.publish_log();
         }
     }

@@ -21,6 +21,7 @@ pub mod data;
 pub(crate) mod dispatch;
 pub mod effect;
 pub mod engine;
+mod eviction;
 pub mod failure;
 pub mod node;
 pub mod propagation;

@@ -139,6 +139,10 @@ pub struct Stats {
     pub net_output_bytes: u64,
     /// Keys deleted because they had expired.
     pub expired_keys: u64,
+    /// Keys evicted because memory was short.
+    pub evicted_keys: u64,
+    /// Clients closed because they took too much memory together.
+    pub evicted_clients: u64,
     /// Lookups that found something.
     pub keyspace_hits: u64,
     /// Lookups that did not.

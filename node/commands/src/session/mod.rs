@@ -63,6 +63,8 @@ pub struct Transaction {
     pub bytes: u64,
     /// A queued command may write.
     pub writes: bool,
+    /// A queued command may take memory.
+    pub denies_oom: bool,
 }
 
 /// What a replica told of itself by REPLCONF before it asked for the stream.

@@ -124,6 +124,7 @@ impl Engine {
             return;
         }
         transaction.writes |= command.is_write();
+        transaction.denies_oom |= command.flags.contains(Flags::DENYOOM);
         let args = request.args.iter().map(|arg| Box::from(*arg)).collect();
         transaction.queued.push(QueuedCommand { command, args });
         session.reply().simple("QUEUED");
