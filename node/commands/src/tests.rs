@@ -7,6 +7,7 @@ mod configuring;
 mod connections;
 mod describing;
 mod dispatching;
+mod evicting;
 mod replicating;
 mod transactions;
 mod turns;
