@@ -118,7 +118,8 @@ fn restore(call: &mut Call<'_>) -> Result<(), Failure> {
     let expiry = match ttl {
         0 => None,
         at if options.is_absolute => Some(UnixMillis::new(at)),
-        millis => Some(UnixMillis::new(now.get().saturating_add(millis))),
+        // As in Redis, one that overflows has passed.
+        millis => Some(UnixMillis::new(now.get().wrapping_add(millis))),
     };
     if expiry.is_some_and(|at| at <= now) && decides_expiry(call) {
         if call.db_mut().remove(key) {

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use rejoin_keyspace::{Entry, Key, Value};
 use rejoin_protocol::number::parse_f64;
 
-use super::access::{delete, hash_value, list_limits, read, read_key, string_bytes};
+use super::access::{delete, hash_value, list_limits, read, read_key, sorted_set_limits, string_bytes};
 use super::arguments::{integer, is};
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
@@ -116,6 +116,7 @@ fn sort_ro(call: &mut Call<'_>) -> Result<(), Failure> {
 
 fn run(call: &mut Call<'_>, mut order: Order<'_>) -> Result<(), Failure> {
     let (mut elements, is_set) = elements(call)?;
+    unpack_sorted_set(call);
     if order.is_unsorted && is_set && order.store.is_some() {
         // What is stored must not depend on how a set happens to lie.
         (order.is_unsorted, order.is_alphabetic, order.by) = (false, true, None);
@@ -147,6 +148,18 @@ fn elements(call: &mut Call<'_>) -> Result<(Vec<Vec<u8>>, bool), Failure> {
         Some(Value::SortedSet(set)) => Ok((set.iter().map(|(member, _)| member.to_vec()).collect(), false)),
         Some(_) => Err(Failure::WrongType),
     })
+}
+
+/// As in Redis, where the encoding is there for all to see: SORT, even one that stores nothing, leaves no sorted set
+/// packed.
+fn unpack_sorted_set(call: &mut Call<'_>) {
+    let (key, limits) = (call.key(1), sorted_set_limits(call));
+    let is_packed = |entry: &Entry| matches!(entry.value(), Value::SortedSet(set) if set.is_packed());
+    if call.db().get(key).is_some_and(is_packed)
+        && let Some(mut set) = call.db_mut().sorted_set_mut(key, limits)
+    {
+        set.expect(usize::MAX, 0);
+    }
 }
 
 fn in_order(call: &mut Call<'_>, elements: Vec<Vec<u8>>, order: &Order<'_>) -> Result<Vec<Vec<u8>>, Failure> {
