@@ -175,3 +175,96 @@ fn a_promoted_node_keeps_its_data_and_takes_writes() {
     assert_eq!(client.ask_text(&["GET", "before:ratio"]).unwrap(), "0.1");
     assert_eq!(client.ask_text(&["GET", "own"]).unwrap(), "write");
 }
+
+/// Collections around the limits that `LIMITS` sets, and some whose form does not follow from their contents.
+fn write_forms(master: &Server) -> Vec<String> {
+    let mut client = master.client().unwrap();
+    let mut names = Vec::new();
+    let mut write = |name: &str, command: &str, elements: Vec<String>| {
+        let mut args = vec![command.to_owned(), name.to_owned()];
+        args.extend(elements);
+        client.ask(&args).unwrap();
+        names.push(name.to_owned());
+    };
+    for count in [5, 20, 21, 40] {
+        let numbers = |prefix: &str| (0..count).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
+        let pairs = |first: &str, second: &str| {
+            (0..count).flat_map(|n| [format!("{first}{n}"), format!("{second}{n}")]).collect::<Vec<_>>()
+        };
+        write(&format!("hash:{count}"), "HSET", pairs("f", "v"));
+        write(&format!("integers:{count}"), "SADD", numbers(""));
+        write(&format!("set:{count}"), "SADD", numbers("m"));
+        write(&format!("scores:{count}"), "ZADD", pairs("", "m"));
+        write(&format!("list:{count}"), "RPUSH", numbers("e"));
+    }
+    for (name, len) in [("at", 30), ("over", 31)] {
+        let long = "x".repeat(len);
+        write(&format!("hash:{name}"), "HSET", vec!["f".to_owned(), long.clone()]);
+        write(&format!("set:{name}"), "SADD", vec![long.clone()]);
+        write(&format!("scores:{name}"), "ZADD", vec!["1".to_owned(), long.clone()]);
+        write(&format!("list:{name}"), "RPUSH", vec!["y".repeat(8_300 * len / 31); 1]);
+    }
+    // Integers that are packed as text, for there was other text once.
+    write("once:text", "SADD", vec!["1".to_owned(), "2".to_owned(), "text".to_owned()]);
+    client.ask(&["SREM", "once:text", "text"]).unwrap();
+    names
+}
+
+const LIMITS: &[&str] = &[
+    "--hash-max-listpack-entries",
+    "20",
+    "--hash-max-listpack-value",
+    "30",
+    "--set-max-intset-entries",
+    "20",
+    "--zset-max-listpack-entries",
+    "20",
+    "--zset-max-listpack-value",
+    "30",
+    "--list-max-listpack-size",
+    "20",
+];
+
+fn encodings(server: &Server, names: &[String]) -> Vec<String> {
+    let mut client = server.client().unwrap();
+    let encoding = |name: &String| client.ask_text(&["OBJECT", "ENCODING", name]).unwrap();
+    names.iter().map(encoding).collect()
+}
+
+/// A node and a stock server that follow the same master hold what they loaded in the same forms.
+fn loads_as(kind: ServerKind, master_options: &[&str]) {
+    let binary = Binary::stock(kind).unwrap();
+    let master = Server::start(&binary, master_options).unwrap();
+    let names = write_forms(&master);
+    let stock = Server::start(&binary, LIMITS).unwrap();
+    let node = Server::start(&Binary::node(None).unwrap(), LIMITS).unwrap();
+    for replica in [&stock, &node] {
+        follow(replica, master.port()).unwrap();
+        wait_for_equal_offsets(&master, replica).unwrap();
+    }
+    let (expected, actual) = (encodings(&stock, &names), encodings(&node, &names));
+    for ((name, expected), actual) in names.iter().zip(expected).zip(actual) {
+        assert_eq!(actual, expected, "{name}, from a master with {master_options:?}");
+    }
+}
+
+#[test]
+fn the_node_loads_collections_into_the_forms_of_redis() {
+    loads_as(ServerKind::Redis82, &[]);
+    loads_as(ServerKind::Redis82, LIMITS);
+    loads_as(ServerKind::Valkey91, &[]);
+}
+
+#[test]
+fn redis_loads_the_nodes_collections_into_the_same_forms() {
+    // Plain encodings, which every Redis reads, are taken for hash tables above this limit, packed or not.
+    let limits = [LIMITS, &["--set-max-intset-entries", "200"]].concat();
+    let master = Server::start(&Binary::node(None).unwrap(), &limits).unwrap();
+    let mut names = write_forms(&master);
+    // Which of two forms a set of integers had does not travel in the plain encodings that every Redis reads.
+    names.retain(|name| name != "once:text");
+    let replica = Server::start(&Binary::stock(ServerKind::Redis82).unwrap(), &limits).unwrap();
+    follow(&replica, master.port()).unwrap();
+    wait_for_equal_offsets(&master, &replica).unwrap();
+    assert_eq!(encodings(&replica, &names), encodings(&master, &names));
+}

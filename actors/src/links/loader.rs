@@ -2,12 +2,12 @@
 
 use std::io::{self, Read};
 
-use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions};
+use rejoin_keyspace::{AccessKind, HashSeed, Keyspace, KeyspaceOptions, Limits};
 use rejoin_persistence::rdb::{self, RdbSummary};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::background;
+use crate::{background, shard::unix_now};
 
 /// Pieces of payload that wait for the loader at most; beyond that the master is not read.
 const PIECES_WAITING_MAX: usize = 8;
@@ -25,15 +25,16 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Begins a load into a new keyspace of `databases`.
-    pub(crate) fn begin(databases: u32) -> io::Result<Self> {
+    /// Begins a load into a new keyspace of `databases`, whose collections keep to `limits`.
+    pub(crate) fn begin(databases: u32, limits: Limits) -> io::Result<Self> {
         let (pieces, incoming) = mpsc::channel(PIECES_WAITING_MAX);
         let (done_sender, done) = oneshot::channel();
         background::spawn("loader", move || {
             let options = KeyspaceOptions { databases, seed: HashSeed::new(rand::random()) };
             let mut keyspace = Keyspace::new(options);
+            keyspace.access_mut().set(unix_now(), AccessKind::Recency);
             let mut payload = Payload { incoming, piece: Vec::new(), read: 0 };
-            let outcome = rdb::decode(&mut payload, &mut keyspace)
+            let outcome = rdb::decode(&mut payload, &mut keyspace, &limits)
                 .map(|summary| Loaded { keyspace, summary })
                 .map_err(|error| error.to_string());
             // Nobody waits any more: the link was lost, and the load with it.

@@ -236,7 +236,10 @@ impl Conversation<'_> {
         for action in actions {
             match action {
                 ReplicaAction::BeginLoad { .. } => {
-                    let loader = Loader::begin(self.link.introduction.databases)?;
+                    let loader = Loader::begin(
+                        self.link.introduction.databases,
+                        *self.link.introduction.limits.borrow(),
+                    )?;
                     self.loading = Some(Loading { loader, loaded: None });
                 }
                 ReplicaAction::DropLoad { .. } => self.loading = None,

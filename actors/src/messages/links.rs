@@ -57,6 +57,8 @@ pub struct Introduction {
     pub repl_timeout: std::time::Duration,
     /// `databases`: what a snapshot may fill.
     pub databases: u32,
+    /// When collections that are loaded change their form; always as CONFIG SET left it.
+    pub limits: tokio::sync::watch::Receiver<rejoin_keyspace::Limits>,
 }
 
 /// A session to be served.

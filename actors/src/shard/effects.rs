@@ -120,6 +120,7 @@ impl Shard {
             credentials,
             repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
             databases: settings.databases,
+            limits: self.limits.subscribe(),
         }
     }
 
@@ -193,6 +194,8 @@ impl Shard {
             self.engine.status.hot_budget = settings.repl_backlog_bytes;
             self.control
                 .set_budget(SetBudget { hot, lag_max: ByteCount::new(settings.replica_lag_bytes_max) });
+        } else if name.contains("-max-") {
+            self.limits.send_replace(self.engine.settings.limits());
         } else if name == "loglevel" {
             let loglevel = self.engine.settings.loglevel.clone();
             self.events.report(NodeEvent::LogLevelChanged { loglevel });

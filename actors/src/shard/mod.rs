@@ -96,6 +96,8 @@ pub struct Shard {
     pub(crate) traffic: Arc<Traffic>,
     /// What metrics were registered, where somebody wants them.
     pub(crate) metrics: Option<NodeMetrics>,
+    /// The thresholds of small collections, for those who load some.
+    pub(crate) limits: tokio::sync::watch::Sender<rejoin_keyspace::Limits>,
     /// Random bytes for replication ids.
     pub(crate) random_id: fn() -> [u8; 20],
 }

@@ -227,6 +227,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
     engine.sessions.insert(upstream::master_session());
     engine.sessions.insert(execute::in_process_session());
     let shard = Shard {
+        limits: tokio::sync::watch::Sender::new(engine.settings.limits()),
         engine,
         log_handle: seed.log.handle(),
         log: seed.log,

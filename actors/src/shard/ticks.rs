@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use rejoin_commands::Role;
 use rejoin_protocol::{ClientId, DbIndex};
 
-use crate::shard::{Shard, SharedShard, connection::Close, process};
+use crate::shard::{Shard, SharedShard, connection::Close, effects, process};
 
 /// Keys that one step of active expiry deletes at most, per database.
 const EXPIRE_STEP_KEYS_MAX: usize = 64;
 /// Time that active expiry takes of one tick at most.
 const EXPIRE_BUDGET: Duration = Duration::from_millis(5);
+/// Keys that one step of eviction deletes at most.
+const EVICT_STEP_KEYS_MAX: usize = 64;
+/// Time that eviction takes of one tick at most.
+const EVICT_BUDGET: Duration = Duration::from_millis(10);
 /// How often the operating system is asked about this process.
 const PROCESS_LOOK_PERIOD: Duration = Duration::from_secs(1);
 
@@ -24,17 +28,24 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
             Duration::from_millis(1000 / u64::from(shard.engine.settings.hz.clamp(1, 500)))
         };
         tokio::time::sleep(period).await;
-        let mut shard = shard.borrow_mut();
-        shard.set_clock();
-        shard.account(&mut last_look);
-        shard.expire();
-        shard.ping_replicas(&mut last_ping);
-        shard.publish_log();
-        shard.close_idle_clients();
-        shard.close_slow_readers();
-        shard.answer_waiting();
-        shard.go_on_with_shutdown();
-        shard.requeue_held();
+        let asked = {
+            let mut shard = shard.borrow_mut();
+            shard.set_clock();
+            shard.account(&mut last_look);
+            shard.expire();
+            shard.evict();
+            shard.ping_replicas(&mut last_ping);
+            shard.publish_log();
+            shard.close_idle_clients();
+            shard.close_slow_readers();
+            shard.answer_waiting();
+            shard.go_on_with_shutdown();
+            shard.requeue_held();
+            std::mem::take(&mut shard.engine.effects)
+        };
+        for effect in asked {
+            effects::carry_out(&shard, effect);
+        }
     }
 }
 
@@ -67,6 +78,15 @@ impl Shard {
         }
         let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.engine.note_expire_cycle(nanos, is_cut);
+    }
+
+    /// Evicts what is over `maxmemory`, for a bounded time, and clients over `maxmemory-clients`.
+    fn evict(&mut self) {
+        self.engine.tend_clients();
+        let begun = Instant::now();
+        while self.engine.tend_memory(EVICT_STEP_KEYS_MAX) && begun.elapsed() < EVICT_BUDGET {
+            self.publish_log();
+        }
     }
 
     /// Puts a PING into the stream, so that replicas see a living master: it takes an offset like any command.

@@ -36,6 +36,10 @@ pub(super) fn upper(args: &[Vec<u8>], index: usize) -> String {
     args.get(index).map(|arg| String::from_utf8_lossy(arg).to_ascii_uppercase()).unwrap_or_default()
 }
 
+fn has(args: &[Vec<u8>], word: &str) -> bool {
+    args.iter().skip(2).any(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+}
+
 impl Comparison {
     pub(super) fn of(args: &[Vec<u8>]) -> Self {
         match upper(args, 0).as_str() {
@@ -47,6 +51,9 @@ impl Comparison {
             "SCAN" if args.get(1).is_some_and(|cursor| cursor == b"0") => Self::Scan,
             "HSCAN" | "SSCAN" | "ZSCAN" if args.get(2).is_some_and(|cursor| cursor == b"0") => Self::Scan,
             "SCAN" | "HSCAN" | "SSCAN" | "ZSCAN" => Self::Kind,
+            // Unsorted, a set comes as it lies.
+            "SORT" | "SORT_RO" if has(args, "nosort") && has(args, "limit") => Self::Kind,
+            "SORT" | "SORT_RO" if has(args, "nosort") => Self::Elements,
             "SPOP" => Self::RandomPop,
             "RANDOMKEY" => Self::RandomKey,
             "HRANDFIELD" | "SRANDMEMBER" | "ZRANDMEMBER" => Self::RandomFields,

@@ -3,7 +3,10 @@
 
 use rejoin_protocol::{ClientId, resp::RespVersion};
 
-use crate::{Command, Effect, Engine, Failure, Flags, Request, Role, Session, session::ReplyMode, table};
+use crate::{
+    Command, Effect, Engine, Failure, Flags, Request, Role, Session, eviction::Room,
+    node::status::ReplicaStatus, session::ReplyMode, table,
+};
 
 /// Bytes of a client's own words that an error repeats at most (Redis' number).
 const ECHOED_BYTES_MAX: usize = 128;
@@ -16,6 +19,7 @@ impl Engine {
         let Some(slot) = self.sessions.slot_of(client) else { return };
         let Some(mut session) = self.sessions.take(slot, client) else { return };
         if session.is_open() {
+            self.set_access_clock();
             self.must_not_wait = true;
             self.begin_timing();
             self.dispatch(&mut session, request);
@@ -71,7 +75,7 @@ impl Engine {
 
     /// All checks, in the order in which Redis makes them.
     #[inline]
-    fn admit(&self, session: &Session, request: Request<'_>) -> Result<&'static Command, Refusal> {
+    fn admit(&mut self, session: &Session, request: Request<'_>) -> Result<&'static Command, Refusal> {
         let command = find(request)?;
         if !command.accepts(request.args.len()) {
             return Err(Refusal::text(format!(
@@ -93,6 +97,14 @@ impl Engine {
         if session.listens {
             admit_listener(session, command)?;
         }
+        if self.settings.maxmemory_bytes > 0 {
+            self.admit_to_memory(session, command)?;
+        }
+        // An AOF or RDB that cannot be written refuses writes here (MISCONF).
+        if self.settings.min_replicas_to_write > 0 && may_write(session, command) && !self.has_good_replicas()
+        {
+            return Err(Refusal::Fixed("NOREPLICAS Not enough good replicas to write."));
+        }
         if self.role == Role::Replica {
             self.admit_on_replica(session, command)?;
         }
@@ -100,6 +112,37 @@ impl Engine {
             return Err(Refusal::Fixed("LOADING Redis is loading the dataset in memory"));
         }
         Ok(command)
+    }
+
+    /// Evicts what must go first. A command that may take memory is refused when nothing more can go, and so is
+    /// whatever would be queued.
+    #[cold]
+    fn admit_to_memory(&mut self, session: &Session, command: &Command) -> Result<(), Refusal> {
+        if self.make_room() != Room::Exhausted {
+            return Ok(());
+        }
+        let is_refused = match &session.transaction {
+            Some(transaction) if command.name == "exec" => transaction.denies_oom,
+            Some(_) => !command.flags.contains(Flags::NO_QUEUE) && command.name != "unwatch",
+            None => command.flags.contains(Flags::DENYOOM),
+        };
+        if is_refused {
+            return Err(Refusal::Fixed("OOM command not allowed when used memory > 'maxmemory'."));
+        }
+        Ok(())
+    }
+
+    /// Whether as many replicas are near as `min-replicas-to-write` asks for; a replica asks for none.
+    fn has_good_replicas(&self) -> bool {
+        let lag_max = self.settings.min_replicas_max_lag_seconds;
+        if self.role == Role::Replica || lag_max == 0 {
+            return true;
+        }
+        let lag_max_millis = i64::try_from(lag_max.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let is_good = |replica: &&ReplicaStatus| {
+            replica.state == "online" && self.now.get() - replica.acked_at.get() <= lag_max_millis
+        };
+        self.status.replicas.iter().filter(is_good).count() >= self.settings.min_replicas_to_write
     }
 
     #[cold]

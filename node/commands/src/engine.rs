@@ -1,13 +1,14 @@
 //! What a request passes through: lookup, checks, execution, propagation. One engine per shard; it owns the keyspace,
 //! the sessions and the turn's log bytes.
 
-use rejoin_keyspace::{KeyHash, Keyspace, KeyspaceOptions};
+use rejoin_keyspace::{AccessKind, KeyHash, Keyspace, KeyspaceOptions};
 use rejoin_protocol::{ClientId, DbIndex, Offset, UnixMillis};
 
 use crate::{
-    Call, Command, Effect, Failure, Host, Session, SessionKind, Settings,
+    Call, Command, Effect, Failure, Flags, Host, Session, SessionKind, Settings,
     blocking::Blocked,
     dispatch::reply_error,
+    eviction::Eviction,
     host::NoHost,
     node::{
         pause::Pause,
@@ -87,6 +88,8 @@ pub struct Engine {
     pub(crate) must_not_wait: bool,
     /// An effect must be carried out before anything else is executed; reset by each turn.
     pub(crate) turn_ended: bool,
+    /// Which keys may go when memory is short, and how much was done for it.
+    pub(crate) eviction: Eviction,
     /// What the instantaneous figures of INFO are made of.
     pub(crate) rates: Rates,
     /// The largest buffers of clients lately.
@@ -123,11 +126,26 @@ impl Engine {
             acks_wanted: false,
             must_not_wait: false,
             turn_ended: false,
+            eviction: Eviction::default(),
             rates: Rates::default(),
             buffer_peaks: BufferPeaks::default(),
             observed: Observed::new(),
             random_state: random_seed | 1,
         }
+    }
+
+    /// Takes the turn's time into the clock that tells entries when they are used.
+    #[inline]
+    pub(crate) fn set_access_clock(&mut self) {
+        let settings = &self.settings;
+        let kind = match settings.maxmemory_policy.is_lfu() {
+            true => AccessKind::Frequency {
+                log_factor: settings.lfu_log_factor,
+                decay_minutes: settings.lfu_decay_minutes,
+            },
+            false => AccessKind::Recency,
+        };
+        self.keyspace.access_mut().set(self.now, kind);
     }
 
     /// A random number: SplitMix64, for choosing among keys, not for secrets.
@@ -180,6 +198,7 @@ impl Engine {
     ) -> Result<(), Failure> {
         self.keyspace.set_position(self.log.position());
         let (begin, is_again) = (self.observed.lap(), self.blocked.is_serving());
+        self.keyspace.access_mut().set_quiet(session.no_touch || command.flags.contains(Flags::NO_TOUCH));
         let replied = session.out.len();
         let mut call = Call::new(self, session, command, request);
         let outcome = (command.handler)(&mut call);

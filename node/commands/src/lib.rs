@@ -23,6 +23,7 @@ pub mod data;
 pub(crate) mod dispatch;
 pub mod effect;
 pub mod engine;
+mod eviction;
 pub mod failure;
 pub mod host;
 pub mod node;

@@ -4,6 +4,8 @@
 //! It reads no file. What the node acts on has a typed field; the other names of Redis 7.0 are kept as text
 //! (`stock`). Values are checked in one place (`value`), in Redis' words.
 
+mod limits;
+mod policy;
 mod rewrite;
 mod row;
 mod stock;
@@ -15,6 +17,7 @@ pub(crate) mod value;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+pub use policy::{ClientsMemory, MemoryPolicy};
 pub use rewrite::SIGNATURE;
 use row::{Access, Kind, Row};
 use thiserror::Error;
@@ -130,6 +133,26 @@ pub struct Settings {
     pub latency_tracking: bool,
     /// `latency-tracking-info-percentiles`, as they are shown.
     pub latency_percentiles: Vec<String>,
+    /// `maxmemory`, bytes; 0 is no limit.
+    pub maxmemory_bytes: u64,
+    /// `maxmemory-policy`.
+    pub maxmemory_policy: MemoryPolicy,
+    /// `maxmemory-samples`.
+    pub maxmemory_samples: u32,
+    /// `maxmemory-eviction-tenacity`: how much of a turn eviction may take, 100 for as much as it needs.
+    pub maxmemory_tenacity: u32,
+    /// `maxmemory-clients`: bytes, or a share of `maxmemory`.
+    pub maxmemory_clients: ClientsMemory,
+    /// `replica-ignore-maxmemory`.
+    pub replica_ignore_maxmemory: bool,
+    /// `lfu-log-factor`.
+    pub lfu_log_factor: u32,
+    /// `lfu-decay-time`, minutes.
+    pub lfu_decay_minutes: u32,
+    /// `min-replicas-to-write`; 0 asks for none.
+    pub min_replicas_to_write: usize,
+    /// `min-replicas-max-lag`, seconds; 0 asks for none.
+    pub min_replicas_max_lag_seconds: u64,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// Settings without a field, by name, where they differ from their default.

@@ -8,6 +8,7 @@ mod connections;
 mod debugging;
 mod describing;
 mod dispatching;
+mod evicting;
 mod listening;
 mod monitoring;
 mod notifying;

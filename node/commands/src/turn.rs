@@ -209,6 +209,8 @@ impl Engine {
     /// bytes in [`Engine::log`] afterwards; [`Engine::effects`] are for the caller to carry out.
     pub fn run_turn(&mut self, inputs: &mut [&mut Input]) -> TurnReport {
         self.turn_ended = false;
+        self.set_access_clock();
+        self.eviction.begin_turn();
         self.lapse_pause();
         let mut report = TurnReport::default();
         let mut window: SmallVec<[Place; WINDOW]> = SmallVec::new();
@@ -238,6 +240,7 @@ impl Engine {
         let Some((slot, mut session)) = self.take_session(input) else {
             return Applied { executed: 0, outcome: Err(apply::no_session()) };
         };
+        self.set_access_clock();
         let mut applied = Applied { executed: 0, outcome: Ok(()) };
         while input.next < input.requests.len() && applied.outcome.is_ok() {
             let window: SmallVec<[Place; WINDOW]> = (input.next

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rejoin_protocol::{NextOffset, UnixMillis};
 
 use crate::entry::{Kind, NewValue};
-use crate::expiries::{self, Expiries};
+use crate::expiries::{self, Expiries, Record};
 use crate::guard::Guard;
 use crate::hash_mut::HashMut;
 use crate::reaper::Reaper;
@@ -137,13 +137,20 @@ impl Database {
 
     #[inline]
     fn put(&mut self, key: Key<'_>, value: NewValue<'_>, expiry: Option<UnixMillis>) {
+        let access = self.context.access;
         let (_, (replaced, expiry_before)) =
             self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| match entry {
                 Some(entry) => {
                     let expiry_before = entry.expiry();
-                    (None, (entry.overwrite(value, expiry), expiry_before))
+                    let replaced = entry.overwrite(value, expiry);
+                    access.mark_replaced(entry);
+                    (None, (replaced, expiry_before))
                 }
-                None => (Some(Entry::new(key.bytes, expiry, value)), (None, None)),
+                None => {
+                    let entry = Entry::new(key.bytes, expiry, value);
+                    access.mark_new(&entry);
+                    (Some(entry), (None, None))
+                }
             });
         self.expiries.change(key.hash, expiry_before, expiry);
         if let Some(replaced) = replaced {
@@ -155,11 +162,16 @@ impl Database {
     /// afterwards and keeps its expiry. The entry must be a string (panics otherwise). Returns what `edit` returns.
     pub fn edit_string<R>(&mut self, key: Key<'_>, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         let scratch = &mut self.scratch;
+        let access = self.context.access;
         let (_, (replaced, result)) =
             self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| match entry {
-                Some(entry) => (None, entry.edit_string(scratch, edit)),
+                Some(entry) => {
+                    access.mark_used(entry);
+                    (None, entry.edit_string(scratch, edit))
+                }
                 None => {
                     let (entry, result) = Entry::new_by_edit(key.bytes, scratch, edit);
+                    access.mark_new(&entry);
                     (Some(entry), (None, result))
                 }
             });
@@ -202,8 +214,18 @@ impl Database {
         if self.get(key).is_some_and(|entry| !is_it(entry)) {
             return None;
         }
-        let (slot, ()) =
-            self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| (entry.is_none().then(new), ()));
+        let access = self.context.access;
+        let (slot, ()) = self.tree.upsert(&mut self.context, key.hash, key.bytes, |entry| match entry {
+            Some(entry) => {
+                access.mark_used(entry);
+                (None, ())
+            }
+            None => {
+                let entry = new();
+                access.mark_new(&entry);
+                (Some(entry), ())
+            }
+        });
         let Self { context, expiries, reaper, .. } = self;
         Some(Guard::new(slot, context, expiries, reaper, key.hash))
     }
@@ -260,12 +282,7 @@ impl Database {
         let limit = expiries::clamp(now);
         let due = self.expiries.iter().take_while(|record| record.millis() <= limit);
         // The first record's entry is it, but where expiries were held to 48 bits: only the entry knows then.
-        due.into_iter().find_map(|record| {
-            self.tree.find_by_path(record.path(), record.tag(), &mut |entry| {
-                let same = |expiry| expiries::clamp(expiry) == record.millis() && expiry <= now;
-                entry.expiry().is_some_and(same)
-            })
-        })
+        due.into_iter().find_map(|record| self.entry_of(record, now.get()))
     }
 
     /// Visits about `count` entries from `cursor` on and returns where to go on; SCAN's guarantee holds: a key that
@@ -283,6 +300,28 @@ impl Database {
     #[must_use]
     pub fn random(&self, rank: u64) -> Option<&Entry> {
         self.tree.random(rank)
+    }
+
+    /// The entry of a key with an expiry that `random` chooses, each with equal chance; `None` if there is none.
+    #[must_use]
+    pub fn random_volatile(&self, random: &mut dyn FnMut() -> u64) -> Option<&Entry> {
+        let record = self.expiries.random(random)?;
+        self.entry_of(record, i64::MAX)
+    }
+
+    /// The entry of the key that expires first, whether that time has come or not.
+    #[must_use]
+    pub fn first_to_expire(&self) -> Option<&Entry> {
+        self.first_expired(UnixMillis::new(i64::MAX))
+    }
+
+    /// The entry that a record of the index stands for, if it expires at or before `limit`.
+    fn entry_of(&self, record: Record, limit: i64) -> Option<&Entry> {
+        self.tree.find_by_path(record.path(), record.tag(), &mut |entry| {
+            let same =
+                |expiry: UnixMillis| expiries::clamp(expiry) == record.millis() && expiry.get() <= limit;
+            entry.expiry().is_some_and(same)
+        })
     }
 
     /// Drops every key; the tree goes to the reaper, and the floor of last-modified positions rises to `position`.
@@ -314,6 +353,11 @@ impl Database {
     #[must_use]
     pub fn bytes_used(&self) -> usize {
         self.tree.bytes_used() + self.expiries.bytes_used()
+    }
+
+    /// What the reaper, which all databases share, has to do and has done.
+    pub(crate) fn drops(&self) -> (u64, u64) {
+        self.reaper.counts()
     }
 
     /// Bytes of the expiry index alone.

@@ -27,7 +27,7 @@ const MERGED_RECORDS_MAX: usize = 96;
 const MILLIS_MAX: i64 = (1 << 48) - 1;
 
 /// Bytes that a chunk costs in the map, besides its records: key and vector in nodes that are about two thirds full.
-const CHUNK_OVERHEAD_BYTES: usize = (size_of::<Record>() + size_of::<Vec<Record>>()) * 3 / 2;
+const CHUNK_OVERHEAD_BYTES: usize = (size_of::<Record>() + size_of::<Chunk>()) * 3 / 2;
 
 /// When a key expires, and the upper 32 bits of its path and its tag to find it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,12 +75,22 @@ pub(crate) fn clamp(expiry: UnixMillis) -> u64 {
     expiry.get().clamp(0, MILLIS_MAX) as u64
 }
 
+/// A run of records.
+#[derive(Debug, Default)]
+struct Chunk {
+    records: Vec<Record>,
+    /// Where its key stands in [`Expiries::places`].
+    place: u32,
+}
+
 /// All records of a database.
 #[derive(Debug, Default)]
 pub(crate) struct Expiries {
     /// Sorted records, each chunk under a key that is not higher than any of them and higher than all before. The
     /// first chunk is that of [`Record::MIN`] and stays, the others are never empty.
-    chunks: BTreeMap<Record, Vec<Record>>,
+    chunks: BTreeMap<Record, Chunk>,
+    /// The keys of all chunks in no order, for choosing one at random.
+    places: Vec<Record>,
     /// Records that are there more than once, and how many times more.
     repeated: BTreeMap<Record, usize>,
     /// Records, each as many times as it counts.
@@ -99,7 +109,8 @@ impl Expiries {
 
     /// Bytes of the index.
     pub(crate) fn bytes_used(&self) -> usize {
-        self.chunk_bytes + (self.chunks.len() + self.repeated.len()) * CHUNK_OVERHEAD_BYTES
+        let places = self.places.capacity() * size_of::<Record>();
+        self.chunk_bytes + places + (self.chunks.len() + self.repeated.len()) * CHUNK_OVERHEAD_BYTES
     }
 
     /// The mean expiry.
@@ -111,8 +122,8 @@ impl Expiries {
     pub(crate) fn due_len(&self, millis: u64) -> usize {
         let mut due = 0;
         for chunk in self.chunks.values() {
-            match chunk.partition_point(|record| record.millis() <= millis) {
-                all if all == chunk.len() => due += all,
+            match chunk.records.partition_point(|record| record.millis() <= millis) {
+                all if all == chunk.records.len() => due += all,
                 some => {
                     due += some;
                     break;
@@ -129,7 +140,7 @@ impl Expiries {
 
     /// All records, the earliest first, each once.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Record> {
-        self.chunks.values().flatten().copied()
+        self.chunks.values().flat_map(|chunk| &chunk.records).copied()
     }
 
     /// Changes a key's expiry.
@@ -144,11 +155,45 @@ impl Expiries {
         }
     }
 
+    /// A record, each with equal chance.
+    pub(crate) fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<Record> {
+        if self.len == 0 {
+            return None;
+        }
+        // A chunk is refused the more often the fewer records it has, so that all records are equal; a third of the
+        // room at least is in use, so this ends soon.
+        loop {
+            let place = random() % self.places.len() as u64;
+            let chunk = self.chunks.get(&self.places[place as usize])?;
+            let at = random() % CHUNK_RECORDS as u64;
+            if let Some(record) = chunk.records.get(at as usize) {
+                return Some(*record);
+            }
+        }
+    }
+
+    fn add_chunk(&mut self, key: Record, records: Vec<Record>) {
+        let place = self.places.len() as u32;
+        self.places.push(key);
+        self.chunks.insert(key, Chunk { records, place });
+    }
+
+    fn remove_chunk(&mut self, key: Record) -> Option<Vec<Record>> {
+        let chunk = self.chunks.remove(&key)?;
+        self.places.swap_remove(chunk.place as usize);
+        if let Some(moved) = self.places.get(chunk.place as usize)
+            && let Some(moved) = self.chunks.get_mut(moved)
+        {
+            moved.place = chunk.place;
+        }
+        Some(chunk.records)
+    }
+
     fn insert(&mut self, record: Record) {
         self.len += 1;
         self.sum_millis += u128::from(record.millis());
         if self.chunks.is_empty() {
-            self.chunks.insert(Record::MIN, Vec::new());
+            self.add_chunk(Record::MIN, Vec::new());
         }
         if !self.insert_into_chunk(record) && !self.insert_into_chunk(record) {
             unreachable!("a chunk that was split has room");
@@ -157,7 +202,7 @@ impl Expiries {
 
     /// Inserts a record where it belongs, unless the chunk has to be split there: then it splits it instead.
     fn insert_into_chunk(&mut self, record: Record) -> bool {
-        let Some((_, chunk)) = self.chunks.range_mut(..=record).next_back() else {
+        let Some((_, Chunk { records: chunk, .. })) = self.chunks.range_mut(..=record).next_back() else {
             unreachable!("the first chunk's key is not higher than any record");
         };
         let Err(at) = chunk.binary_search(&record) else {
@@ -182,7 +227,7 @@ impl Expiries {
             self.chunk_bytes += bytes_of(chunk);
         }
         self.chunk_bytes += bytes_of(&upper);
-        self.chunks.insert(upper[0], upper);
+        self.add_chunk(upper[0], upper);
         at == CHUNK_RECORDS
     }
 
@@ -196,7 +241,7 @@ impl Expiries {
             }
             return;
         }
-        let Some((&key, chunk)) = self.chunks.range_mut(..=record).next_back() else {
+        let Some((&key, Chunk { records: chunk, .. })) = self.chunks.range_mut(..=record).next_back() else {
             unreachable!("a record that is removed was inserted");
         };
         #[expect(clippy::expect_used, reason = "the database removes only what it inserted")]
@@ -214,20 +259,20 @@ impl Expiries {
 
     /// Drops a chunk that is empty, or takes the next one into it if both are small.
     fn join_small(&mut self, key: Record) {
-        let chunk = &self.chunks[&key];
+        let chunk = &self.chunks[&key].records;
         let len = chunk.len();
         if len == 0 && key != Record::MIN {
             self.chunk_bytes -= bytes_of(chunk);
-            self.chunks.remove(&key);
+            self.remove_chunk(key);
             return;
         }
         let next = self.chunks.range((Bound::Excluded(key), Bound::Unbounded)).next();
         let Some((&next_key, next)) = next else { return };
-        if len + next.len() > MERGED_RECORDS_MAX {
+        if len + next.records.len() > MERGED_RECORDS_MAX {
             return;
         }
-        let Some(next) = self.chunks.remove(&next_key) else { return };
-        let Some(chunk) = self.chunks.get_mut(&key) else { return };
+        let Some(next) = self.remove_chunk(next_key) else { return };
+        let Some(Chunk { records: chunk, .. }) = self.chunks.get_mut(&key) else { return };
         self.chunk_bytes -= bytes_of(chunk) + bytes_of(&next);
         chunk.reserve_exact(capacity_for(len + next.len()) - len);
         chunk.extend_from_slice(&next);

@@ -16,7 +16,7 @@ pub struct HashLimits {
 
 impl Default for HashLimits {
     fn default() -> Self {
-        Self { entries_max: 128, value_bytes_max: 64 }
+        Self { entries_max: 512, value_bytes_max: 64 }
     }
 }
 

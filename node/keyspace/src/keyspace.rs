@@ -7,7 +7,7 @@ use rejoin_protocol::{DbIndex, NextOffset};
 use crate::reaper::Reaper;
 use crate::snapshot::Alive;
 use crate::tree::{self, Tree};
-use crate::{Database, HashSeed, Key, KeyHash, Snapshot};
+use crate::{AccessClock, Database, HashSeed, Key, KeyHash, Snapshot};
 
 /// What a keyspace is made with.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ pub struct Keyspace {
     seed: HashSeed,
     /// What a database that is handed out for writing stamps its writes with.
     position: NextOffset,
+    /// What tells entries when they are used.
+    access: AccessClock,
     /// Snapshots that may still live, the oldest first, each with the bytes that had been copied when it began.
     snapshots: Vec<(Weak<Alive>, usize)>,
 }
@@ -39,6 +41,7 @@ impl Keyspace {
             databases: (0..options.databases).map(database).collect(),
             seed: options.seed,
             position: NextOffset::FIRST,
+            access: AccessClock::default(),
             snapshots: Vec::new(),
         }
     }
@@ -74,6 +77,7 @@ impl Keyspace {
     pub fn database_mut(&mut self, index: DbIndex) -> &mut Database {
         let database = &mut self.databases[index.get() as usize];
         database.context.stamp = self.position.get();
+        database.context.access = self.access.stamp();
         database
     }
 
@@ -88,6 +92,19 @@ impl Keyspace {
     #[inline]
     pub fn set_position(&mut self, position: NextOffset) {
         self.position = position;
+    }
+
+    /// The clock of accesses.
+    #[inline]
+    #[must_use]
+    pub fn access(&self) -> &AccessClock {
+        &self.access
+    }
+
+    /// The same, to be set: its time changes by nothing else.
+    #[inline]
+    pub fn access_mut(&mut self) -> &mut AccessClock {
+        &mut self.access
     }
 
     /// Looks up the places of many keys at once, level by level, so that their cache misses overlap. Changes
@@ -122,6 +139,12 @@ impl Keyspace {
             }
         }
         Snapshot::new(self.seed, trees, &alive)
+    }
+
+    /// Keys and values that wait to be dropped by the reaper, and those that it has dropped.
+    #[must_use]
+    pub fn drops(&self) -> (u64, u64) {
+        self.databases.first().map_or((0, 0), Database::drops)
     }
 
     /// Bytes of live data: entries, tables, expiry indexes.

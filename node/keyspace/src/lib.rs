@@ -12,6 +12,7 @@
 //! * a tree's count, bytes, digest and last-modified positions are exact after every call;
 //! * a key's place in the order of SCAN and of snapshots depends on its hash alone.
 
+mod access;
 pub mod database;
 pub mod entry;
 mod expiries;
@@ -21,6 +22,7 @@ mod hash_mut;
 pub mod hashes;
 mod int_set;
 pub mod keyspace;
+mod limits;
 pub mod list;
 mod ordered;
 mod packed;
@@ -36,12 +38,14 @@ pub mod sorted_sets;
 mod testing;
 mod tree;
 
+pub use access::{AccessClock, AccessKind};
 pub use database::{Database, Key, ScanCursor};
 pub use entry::{Entry, StringForm, Value};
 pub use hash::{HashSeed, KeyHash};
 pub use hash_mut::HashMut;
 pub use hashes::{HashLimits, HashView};
 pub use keyspace::{Keyspace, KeyspaceOptions};
+pub use limits::Limits;
 pub use list::{ListLimits, ListMut, ListView};
 pub use set_mut::SetMut;
 pub use sets::{Member, SetForm, SetLimits, SetView};

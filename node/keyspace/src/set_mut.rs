@@ -45,6 +45,13 @@ impl<'a> SetMut<'a> {
         }
     }
 
+    /// Makes an empty set one that is packed, even if its members will be integers: how a payload held it.
+    pub fn begin_packed(&mut self) {
+        if self.view().is_empty() && self.view().form() == SetForm::Integers {
+            self.become_packed();
+        }
+    }
+
     /// Adds a member; whether it is new.
     pub fn add(&mut self, member: &[u8]) -> bool {
         if self.view().form() == SetForm::Integers {

@@ -20,7 +20,7 @@ pub struct SetLimits {
 
 impl Default for SetLimits {
     fn default() -> Self {
-        Self { integers_max: 512, packed: HashLimits::default() }
+        Self { integers_max: 512, packed: HashLimits { entries_max: 128, value_bytes_max: 64 } }
     }
 }
 

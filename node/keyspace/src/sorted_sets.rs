@@ -6,10 +6,23 @@ use std::ops::Range;
 use crate::entry::{Kind, NewValue};
 use crate::packed::{self, Pairs};
 use crate::sorted::{compare, score_of};
-use crate::{Entry, HashLimits, ScanCursor};
+use crate::{Entry, ScanCursor};
 
-/// When a sorted set stops being packed: Redis' `zset-max-listpack-entries` and `zset-max-listpack-value`.
-pub type SortedSetLimits = HashLimits;
+/// When a sorted set stops being packed: Redis' `zset-max-listpack-entries` and `zset-max-listpack-value`. A packed one
+/// also never exceeds 64 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SortedSetLimits {
+    /// Members at most.
+    pub entries_max: usize,
+    /// Bytes of a member at most.
+    pub value_bytes_max: usize,
+}
+
+impl Default for SortedSetLimits {
+    fn default() -> Self {
+        Self { entries_max: 128, value_bytes_max: 64 }
+    }
+}
 
 /// A sorted set to read from.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, StringForm};
+use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, Limits, StringForm};
 use rejoin_persistence::rdb::{RdbTarget, decode, encode};
 use rejoin_protocol::DbIndex;
 
@@ -28,7 +28,7 @@ fn main() {
         report("encode", begun, bytes.len());
         let mut loaded = Keyspace::new(options);
         let begun = Instant::now();
-        decode(&mut bytes.as_slice(), &mut loaded).unwrap();
+        decode(&mut bytes.as_slice(), &mut loaded, &Limits::default()).unwrap();
         report("decode", begun, bytes.len());
     }
 }

@@ -33,6 +33,11 @@ pub(super) const TABLE: Table = &[
     (12, "ZPOPMAX zkey {randoms}?"),
     (10, "ZMPOP '2 zkey zkey {MIN|MAX} {COUNT count}?"),
     (2, "ZMPOP index zkeys {MIN|MAX|NOSUCH} {COUNT count}*"),
+    // The shortest wait there is: servers look at their clocks ten times a second.
+    (1, "{BZPOPMIN|BZPOPMAX} zkey zkey '0.001"),
+    (1, "BZMPOP '0.001 '2 zkey zkey {MIN|MAX} {COUNT count}?"),
+    (1, "BZMPOP {'-1|'abc|'0.001} index zkeys {MIN|MAX|NOSUCH} {COUNT count}*"),
+    (1, "{BZPOPMIN|BZPOPMAX} zkey {'-1|'abc|'|'0.001}"),
     (6, "ZRANDMEMBER zkey"),
     (10, "ZRANDMEMBER zkey randoms {WITHSCORES}?"),
     (1, "ZRANDMEMBER zkey randoms NOSUCH"),

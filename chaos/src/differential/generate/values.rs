@@ -108,6 +108,17 @@ const PATTERNS: &[&str] = &[
     "*", "s*", "h?", "h[12]", "h[^1]", "h[1-3]", "[^s]*", "*1", "a\\*b*", "", "?", "**", "*[", "s\\",
     "h[3-1]", "{tag}*", "field:1*", "[]", "h[a-",
 ];
+/// What DUMP of redis-server 7.0.15 gave for a number, a short text, a list, sets of integers and of text, a sorted
+/// set and a hash.
+const PAYLOADS: &[&[u8]] = &[
+    b"\x00\xc1\x39\x30\x0a\x00\x9d\x94\xea\x27\x93\xfc\x08\xb9",
+    b"\x00\x05\x68\x65\x6c\x6c\x6f\x0a\x00\x63\x72\xdf\x76\x65\x34\x20\x0a",
+    b"\x12\x01\x02\x12\x12\x00\x00\x00\x04\x00\x81\x61\x02\x81\x62\x02\x03\x01\x81\x64\x02\xff\x0a\x00\x19\x2f\xa1\xf7\x5f\xf3\x5c\x38",
+    b"\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\x01\x00\x02\x00\x03\x00\x0a\x00\xa5\x02\x5c\xe2\x6d\x6e\x4d\x1b",
+    b"\x02\x02\x01\x78\x01\x79\x0a\x00\xac\x3a\x8d\x68\x11\x84\xaa\x31",
+    b"\x11\x14\x14\x00\x00\x00\x04\x00\x81\x61\x02\x01\x01\x81\x62\x02\x83\x32\x2e\x35\x04\xff\x0a\x00\xd4\x4c\x6e\xa4\xf6\x44\xd9\xd7",
+    b"\x10\x15\x15\x00\x00\x00\x04\x00\x82\x66\x31\x03\x82\x76\x31\x03\x82\x66\x32\x03\x02\x01\xff\x0a\x00\x5c\x5e\xa8\x13\xfe\xec\x1f\xf5",
+];
 const WORDS: &[&str] =
     &["hello", "world", "foobar", "Rejoin", "ohmytext", "mynewtext", "aaaa", "x", "ab\"c", "a b"];
 /// Safe in the place of any argument of any command, large counts included.
@@ -237,11 +248,29 @@ impl Generator {
             "name" => {
                 Arg::text(self.pick(&["me", "", "with space", "new\nline", "a-long-client-name", "\u{e4}"]))
             }
+            // Numbers and text for SORT's BY and GET; some name keys or fields that are there.
+            "bypattern" => {
+                Arg::text(self.pick(&["s*", "*", "none*", "h*->field:1", "h*->12345", "*->", "t*"]))
+            }
+            "getpattern" => {
+                Arg::text(self.pick(&["#", "s*", "h*->field:1", "h*->", "h*->field:*", "nostar", "l*", ""]))
+            }
+            "payload" => self.payload(),
             "nosuch" => Arg::Bytes(self.pick(UNKNOWN_COMMANDS).to_vec()),
             "any" => return self.repeat(args, 3, "value"),
             _ => Arg::text(format!("<no placeholder {name}>")),
         };
         args.push(arg);
+    }
+
+    /// A payload for RESTORE that redis-server 7.0 made; now and then one byte of it is another.
+    fn payload(&mut self) -> Arg {
+        let mut bytes = self.pick(PAYLOADS).to_vec();
+        if self.chance(10) {
+            let at = self.rng.random_range(0..bytes.len());
+            bytes[at] ^= 1 << self.rng.random_range(0..8);
+        }
+        Arg::Bytes(bytes)
     }
 
     fn key(&mut self, pools: &[&'static [&'static [u8]]]) -> Arg {

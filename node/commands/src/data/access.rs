@@ -48,7 +48,7 @@ pub(super) fn read<R>(
     with_live(call, call.session.db, key, Purpose::Read, body)
 }
 
-/// As [`read`], of any key of the selected database.
+/// As [`read`], of any key.
 #[inline]
 pub(super) fn read_key<R>(
     call: &mut Call<'_>,
@@ -177,7 +177,7 @@ fn with_live<R>(
         && !call.command.flags.contains(Flags::NO_TOUCH)
         && !call.session.no_touch
     {
-        touch(entry, call.engine.now);
+        call.engine.keyspace.access().touch(entry);
     }
     body(found, Reading { seed: call.engine.keyspace.seed(), session: &mut *call.session })
 }
@@ -193,25 +193,11 @@ fn take_expired_away(call: &mut Call<'_>, db: DbIndex, key: Key<'_>, purpose: Pu
 }
 
 /// Before a write that does not look first (HSET, DEL): takes an expired entry away. Costs a lookup only where
-/// anything can expire at all.
+/// anything can expire at all, or where uses are counted.
 #[inline]
 pub(super) fn take_away_if_expired(call: &mut Call<'_>, key: Key<'_>) {
-    if call.db().volatile_len() > 0 {
+    if call.db().volatile_len() > 0 || call.engine.keyspace.access().counts_uses() {
         inspect(call, key, |_, _| ());
-    }
-}
-
-/// The clock of accesses: whole seconds, so that an entry in steady use is written to once a second.
-pub(super) fn access_clock(now: UnixMillis) -> u32 {
-    // Wraps in 2106; ages are differences, so that does not matter.
-    (now.get() / 1000) as u32
-}
-
-#[inline]
-pub(super) fn touch(entry: &Entry, now: UnixMillis) {
-    let clock = access_clock(now);
-    if entry.access() != clock {
-        entry.set_access(clock);
     }
 }
 
@@ -232,6 +218,14 @@ pub(super) fn as_hash(entry: Option<&Entry>) -> Result<Option<HashView<'_>>, Fai
         None => Ok(None),
         Some(Value::Hash(hash)) => Ok(Some(hash)),
         Some(_) => Err(Failure::WrongType),
+    }
+}
+
+/// The value of a field, if the entry is a hash and has it.
+pub(super) fn hash_value<'a>(entry: &'a Entry, seed: &HashSeed, field: &[u8]) -> Option<&'a [u8]> {
+    match entry.value() {
+        Value::Hash(hash) => hash.get(seed, field),
+        _ => None,
     }
 }
 
@@ -292,6 +286,13 @@ pub(super) fn reply_string(session: &mut Session, value: Value<'_>) -> Result<()
 /// Puts a string in the form that Redis would choose for it, in place of whatever stood there.
 #[inline]
 pub(super) fn put_string(call: &mut Call<'_>, key: Key<'_>, bytes: &[u8], expiry: Option<UnixMillis>) {
+    let access = call.engine.keyspace.access();
+    if access.counts_uses()
+        && !call.session.no_touch
+        && let Some(entry) = call.db().get(key)
+    {
+        access.touch(entry);
+    }
     let number = if bytes.len() <= INT_BYTES_MAX { parse_i64(bytes) } else { None };
     match number {
         Some(n) => call.db_mut().put_int(key, n, expiry),
@@ -321,32 +322,19 @@ pub(super) fn check_string_len(call: &Call<'_>, len: u64) -> Result<(), Failure>
 /// When hashes stop being packed.
 #[inline]
 pub(super) fn hash_limits(call: &Call<'_>) -> HashLimits {
-    HashLimits {
-        entries_max: call.engine.settings.hash_listpack_entries_max,
-        value_bytes_max: call.engine.settings.hash_listpack_value_max,
-    }
+    call.engine.settings.hash_limits()
 }
 
 /// When sets change their form.
 #[inline]
 pub(super) fn set_limits(call: &Call<'_>) -> SetLimits {
-    let settings = &call.engine.settings;
-    SetLimits {
-        integers_max: settings.set_intset_entries_max,
-        packed: HashLimits {
-            entries_max: settings.set_listpack_entries_max,
-            value_bytes_max: settings.set_listpack_value_max,
-        },
-    }
+    call.engine.settings.set_limits()
 }
 
 /// When sorted sets stop being packed.
 #[inline]
 pub(super) fn sorted_set_limits(call: &Call<'_>) -> SortedSetLimits {
-    SortedSetLimits {
-        entries_max: call.engine.settings.zset_listpack_entries_max,
-        value_bytes_max: call.engine.settings.zset_listpack_value_max,
-    }
+    call.engine.settings.sorted_set_limits()
 }
 
 /// Deletes what stands at `key` and states it, if anything does: what a STORE command with an empty result leaves.
@@ -360,5 +348,5 @@ pub(super) fn delete(call: &mut Call<'_>, key: Key<'_>) {
 /// When lists stop being packed.
 #[inline]
 pub(super) fn list_limits(call: &Call<'_>) -> ListLimits {
-    ListLimits { fill: call.engine.settings.list_listpack_size }
+    call.engine.settings.list_limits()
 }

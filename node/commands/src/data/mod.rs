@@ -14,6 +14,7 @@ mod bitmaps;
 mod counters;
 mod databases;
 pub mod digest;
+mod dump;
 mod existence;
 mod expiry;
 pub mod glob;
@@ -33,6 +34,7 @@ mod set;
 mod set_algebra;
 mod set_random;
 mod sets;
+mod sort;
 mod sorted_sets;
 mod strings;
 #[cfg(test)]
@@ -40,7 +42,7 @@ mod strings;
 mod tests;
 
 use crate::Command;
-pub(crate) use object::{encoding_name, idle_seconds, reference_count};
+pub(crate) use object::{encoding_name, reference_count};
 
 /// The rows of all commands on data, file by file.
 pub const GROUPS: &[&[Command]] = &[
@@ -72,4 +74,6 @@ pub const GROUPS: &[&[Command]] = &[
     list_blocking::COMMANDS,
     bitmaps::COMMANDS,
     bitfields::COMMANDS,
+    dump::COMMANDS,
+    sort::COMMANDS,
 ];

@@ -1,15 +1,13 @@
 //! OBJECT: how a value is held. What has no counterpart here (reference counts) answers what Redis would say.
 
-use rejoin_keyspace::{Entry, SetForm, StringForm, Value};
-use rejoin_protocol::UnixMillis;
+use rejoin_keyspace::{AccessClock, Entry, SetForm, StringForm, Value};
 
-use super::access::{access_clock, ask};
+use super::access::ask;
 use crate::{Call, Command, Failure, Flags, KeySpec};
 
 /// Redis shares the objects of small numbers, and reports a count that is never reached for them.
 const SHARED_INTEGERS: i64 = 10_000;
-/// The access word of an entry that nobody has looked up since it was written: how long ago that was is not known.
-const NEVER_USED: u32 = 0;
+const NOT_LRU: &str = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 const NOT_LFU: &str = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.";
 
 const ROW: Command = Command {
@@ -127,24 +125,36 @@ pub(crate) fn reference_count(entry: &Entry) -> i64 {
 
 /// `OBJECT IDLETIME key`
 fn idletime(call: &mut Call<'_>) -> Result<(), Failure> {
-    let now = call.now();
-    inspect_object(call, |entry, session| {
-        session.reply().integer(i64::from(idle_seconds(entry, now)));
-        Ok(())
+    answer_usage(call, |access, entry, is_lfu| match is_lfu {
+        true => Err(Failure::text(NOT_LRU)),
+        false => Ok(i64::from(access.idle_seconds(entry))),
     })
 }
 
-/// As OBJECT IDLETIME says it.
-pub(crate) fn idle_seconds(entry: &Entry, now: UnixMillis) -> u32 {
-    match entry.access() {
-        NEVER_USED => 0,
-        used => access_clock(now).wrapping_sub(used),
-    }
+/// `OBJECT FREQ key`
+fn freq(call: &mut Call<'_>) -> Result<(), Failure> {
+    answer_usage(call, |access, entry, is_lfu| match is_lfu {
+        true => Ok(i64::from(access.uses(entry))),
+        false => Err(Failure::text(NOT_LFU)),
+    })
 }
 
-/// `OBJECT FREQ key`: no policy of ours counts frequencies yet.
-fn freq(call: &mut Call<'_>) -> Result<(), Failure> {
-    inspect_object(call, |_, _| Err(Failure::text(NOT_LFU)))
+/// Replies with a number about the use of a key, or with null for a missing one. `answer` is told whether the policy
+/// counts uses.
+fn answer_usage(
+    call: &mut Call<'_>,
+    answer: impl FnOnce(&AccessClock, &Entry, bool) -> Result<i64, Failure>,
+) -> Result<(), Failure> {
+    if !ask(call, 2, |entry, _| entry.is_some()) {
+        call.reply().null();
+        return Ok(());
+    }
+    let key = call.key(2);
+    let is_lfu = call.engine.settings.maxmemory_policy.is_lfu();
+    let Some(entry) = call.db().get(key) else { return Err(Failure::NoSuchKey) };
+    let number = answer(call.engine.keyspace.access(), entry, is_lfu)?;
+    call.reply().integer(number);
+    Ok(())
 }
 
 /// `OBJECT HELP`

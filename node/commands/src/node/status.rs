@@ -145,6 +145,10 @@ pub struct Stats {
     pub expire_cycles_cut: u64,
     /// Time spent in active expiry.
     pub expire_cycle_nanos: u64,
+    /// Keys evicted because memory was short.
+    pub evicted_keys: u64,
+    /// Clients closed because they took too much memory together.
+    pub evicted_clients: u64,
     /// Lookups that found something.
     pub keyspace_hits: u64,
     /// Lookups that did not.

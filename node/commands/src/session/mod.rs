@@ -66,6 +66,8 @@ pub struct Transaction {
     pub writes: bool,
     /// A queued command sends messages, which are logged but change no data.
     pub publishes: bool,
+    /// A queued command may take memory.
+    pub denies_oom: bool,
 }
 
 /// What a replica told of itself by REPLCONF before it asked for the stream.

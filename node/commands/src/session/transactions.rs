@@ -125,6 +125,7 @@ impl Engine {
         }
         transaction.writes |= command.is_write();
         transaction.publishes |= command.flags.contains(Flags::MAY_REPLICATE);
+        transaction.denies_oom |= command.flags.contains(Flags::DENYOOM);
         let args = request.args.iter().map(|arg| Box::from(*arg)).collect();
         transaction.queued.push(QueuedCommand { command, args });
         session.reply().simple("QUEUED");

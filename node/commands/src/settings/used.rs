@@ -3,7 +3,7 @@
 use crate::pubsub::events::EventClasses;
 
 use super::{
-    Settings,
+    ClientsMemory, MemoryPolicy, Settings,
     row::{Field, I32_MAX, I32_MIN, Kind, Row, choice, integer, memory, row, text, yes_no},
     value,
 };
@@ -172,6 +172,50 @@ pub(super) const ROWS: &[Row] = &[
         },
     }),
     integer("shutdown-timeout", "10", 0, I32_MAX).typed(number!(shutdown_timeout_seconds)),
+    memory("maxmemory", "0", 0, u64::MAX).typed(number!(maxmemory_bytes)),
+    choice(
+        "maxmemory-policy",
+        "noeviction",
+        &[
+            "volatile-lru",
+            "volatile-lfu",
+            "volatile-random",
+            "volatile-ttl",
+            "allkeys-lru",
+            "allkeys-lfu",
+            "allkeys-random",
+            "noeviction",
+        ],
+    )
+    .typed(Field {
+        read: |settings| settings.maxmemory_policy.name().to_owned(),
+        write: |settings, value| {
+            if let Some(policy) = MemoryPolicy::parse(value) {
+                settings.maxmemory_policy = policy;
+            }
+        },
+    }),
+    integer("maxmemory-samples", "5", 1, I32_MAX).typed(number!(maxmemory_samples)),
+    integer("maxmemory-eviction-tenacity", "10", 0, 100).typed(number!(maxmemory_tenacity)),
+    row("maxmemory-clients", "0", Kind::MemoryOrPercent).typed(Field {
+        read: |settings| settings.maxmemory_clients.text(),
+        write: |settings, value| {
+            if let Some(limit) = ClientsMemory::parse(value) {
+                settings.maxmemory_clients = limit;
+            }
+        },
+    }),
+    yes_no("replica-ignore-maxmemory", "yes")
+        .or("slave-ignore-maxmemory")
+        .typed(flag!(replica_ignore_maxmemory)),
+    integer("lfu-log-factor", "10", 0, I32_MAX).typed(number!(lfu_log_factor)),
+    integer("lfu-decay-time", "1", 0, I32_MAX).typed(number!(lfu_decay_minutes)),
+    integer("min-replicas-to-write", "0", 0, I32_MAX)
+        .or("min-slaves-to-write")
+        .typed(number!(min_replicas_to_write)),
+    integer("min-replicas-max-lag", "10", 0, I32_MAX)
+        .or("min-slaves-max-lag")
+        .typed(number!(min_replicas_max_lag_seconds)),
 ];
 
 impl Default for Settings {
@@ -229,6 +273,16 @@ impl Default for Settings {
             noteworthy_nanos: 10_000_000,
             latency_tracking: true,
             latency_percentiles: ["50", "99", "99.9"].map(str::to_owned).to_vec(),
+            maxmemory_bytes: 0,
+            maxmemory_policy: MemoryPolicy::NoEviction,
+            maxmemory_samples: 5,
+            maxmemory_tenacity: 10,
+            maxmemory_clients: ClientsMemory::Bytes(0),
+            replica_ignore_maxmemory: true,
+            lfu_log_factor: 10,
+            lfu_decay_minutes: 1,
+            min_replicas_to_write: 0,
+            min_replicas_max_lag_seconds: 10,
             active_expire: true,
             others: std::collections::BTreeMap::new(),
         }

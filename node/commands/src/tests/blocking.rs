@@ -216,3 +216,37 @@ fn a_reply_that_is_to_be_skipped_is_skipped_though_it_comes_late() {
         assert_eq!(node.send(2, "ping"), "+PONG");
     }
 }
+
+#[test]
+fn sorted_sets_are_waited_for_like_lists() {
+    let mut node = Node::new();
+    node.send(1, "zadd z 1 a 2 b 3 c 4 d");
+    node.logged();
+    check(&mut node, &[("bzpopmin none z 0", "*3 $1 z $1 a $1 1"), ("bzpopmax z 5", "*3 $1 z $1 d $1 4")]);
+    assert_eq!(node.logged(), "ZPOPMIN z; ZPOPMAX z");
+    check(&mut node, &[("bzmpop 0 2 none z max count 5", "*2 $1 z *2 *2 $1 c $1 3 *2 $1 b $1 2")]);
+    assert_eq!(node.logged(), "ZPOPMAX z 2");
+    block(&mut node, 2, "bzpopmin other z 0");
+    block(&mut node, 3, "bzmpop 0 1 z min");
+    // A list under that name serves nobody who waits for a sorted set.
+    assert_eq!(node.send(1, "rpush z x"), ":1");
+    assert_eq!(node.send(1, "del z"), ":1");
+    assert_eq!(woken(&mut node), [0_u64; 0]);
+    node.logged();
+    assert_eq!(node.send(1, "zadd z 7 x 8 y 9 w"), ":3");
+    assert_eq!(woken(&mut node), [2, 3]);
+    assert_eq!(node.replies(2), "*3 $1 z $1 x $1 7");
+    assert_eq!(node.replies(3), "*2 $1 z *1 *2 $1 y $1 8");
+    assert_eq!(node.logged(), "zadd z 7 x 8 y 9 w; ZPOPMIN z; ZPOPMIN z 1");
+    check(
+        &mut node,
+        &[
+            ("bzpopmin z x", "-ERR timeout is not a float or out of range"),
+            ("bzpopmin z -1", "-ERR timeout is negative"),
+            ("bzmpop 0 0 z min", "-ERR numkeys should be greater than 0"),
+            ("bzmpop 0 1 z nosuch", "-ERR syntax error"),
+            ("command getkeys bzmpop 0 2 a b min", "*2 $1 a $1 b"),
+            ("command getkeys sort l by w get x store d limit 0 1", "*2 $1 l $1 d"),
+        ],
+    );
+}

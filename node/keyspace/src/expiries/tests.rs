@@ -16,10 +16,11 @@ fn check(index: &Expiries, model: &[Record]) {
         let due = model.iter().filter(|record| record.millis() <= middle.millis()).count();
         assert_eq!(index.due_len(middle.millis()), due);
     }
-    assert_eq!(index.chunk_bytes, index.chunks.values().map(bytes_of).sum::<usize>());
+    assert_eq!(index.chunk_bytes, index.chunks.values().map(|chunk| bytes_of(&chunk.records)).sum::<usize>());
     assert_eq!(index.sum_millis, model.iter().map(|record| u128::from(record.millis())).sum::<u128>());
     let mut lowest_allowed = None;
-    for (key, chunk) in &index.chunks {
+    for (key, Chunk { records: chunk, place }) in &index.chunks {
+        assert_eq!(index.places[*place as usize], *key);
         assert!(chunk.len() <= CHUNK_RECORDS && (*key == Record::MIN || !chunk.is_empty()));
         assert!(chunk.first().is_none_or(|first| key <= first));
         assert!(lowest_allowed < Some(*key));
@@ -83,4 +84,27 @@ fn a_record_costs_at_most_24_bytes_in_any_order() {
         assert!(bytes <= 24.0, "{order}: {bytes}");
     }
     assert!(rising < 14.0, "rising runs stay full: {rising}");
+}
+
+#[test]
+fn every_record_is_chosen_as_often_as_any_other() {
+    let mut index = Expiries::default();
+    let hash = |n: u64| KeyHash(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // Full chunks of rising expiries, and thin ones by removals.
+    (0..1_000).for_each(|n| index.change(hash(n), None, Some(UnixMillis::new(n as i64))));
+    (0..500)
+        .filter(|n| n % 8 != 0)
+        .for_each(|n| index.change(hash(n), Some(UnixMillis::new(n as i64)), None));
+    let mut state = 7_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state >> 20
+    };
+    let mut counts = BTreeMap::<u64, u32>::new();
+    for _ in 0..200 * index.len() {
+        *counts.entry(index.random(&mut random).unwrap().millis()).or_default() += 1;
+    }
+    assert_eq!(counts.len(), index.len());
+    assert!(counts.values().all(|count| (120..300).contains(count)), "{counts:?}");
+    assert!(Expiries::default().random(&mut random).is_none());
 }

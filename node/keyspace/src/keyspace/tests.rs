@@ -8,7 +8,7 @@ use rejoin_protocol::{UnixMillis, number::parse_i64};
 use super::*;
 use crate::entry::INLINE_BYTES_MAX;
 use crate::testing::Random;
-use crate::{Entry, HashLimits, ScanCursor, SetForm, SetLimits, StringForm, Value};
+use crate::{Entry, HashLimits, ScanCursor, SetForm, SetLimits, SortedSetLimits, StringForm, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 enum Held {
@@ -48,6 +48,7 @@ fn held(entry: &Entry) -> (Held, Option<i64>) {
 
 const DATABASES: u32 = 2;
 const LIMITS: HashLimits = HashLimits { entries_max: 20, value_bytes_max: 40 };
+const SORTED_LIMITS: SortedSetLimits = SortedSetLimits { entries_max: 20, value_bytes_max: 40 };
 
 fn keyspace(seed: HashSeed) -> Keyspace {
     Keyspace::new(KeyspaceOptions { databases: DATABASES, seed })
@@ -314,10 +315,10 @@ fn write_sorted_set(
 ) -> bool {
     let new = (Held::SortedSet(BTreeMap::new()), None);
     let Held::SortedSet(scores) = &mut model.entry(key.bytes.to_vec()).or_insert(new).0 else {
-        assert!(database.sorted_set_mut(key, LIMITS).is_none());
+        assert!(database.sorted_set_mut(key, SORTED_LIMITS).is_none());
         return false;
     };
-    let mut set = database.sorted_set_mut(key, LIMITS).unwrap();
+    let mut set = database.sorted_set_mut(key, SORTED_LIMITS).unwrap();
     for _ in 0..random.below(20) {
         let member = match random.below(60) {
             0 => bytes[..bytes.len().min(random.below(9_000) as usize)].to_vec(),
@@ -528,7 +529,7 @@ fn a_hash_leaves_its_packed_form_at_its_limits_and_never_returns() {
     let mut keyspace = keyspace(HashSeed::new([7; 16]));
     let key = keyspace.key(b"h");
     let seed = *keyspace.seed();
-    let limits = HashLimits::default();
+    let limits = HashLimits { entries_max: 128, value_bytes_max: 64 };
     let mut hash = keyspace.database_mut(db0()).hash_mut(key, limits).unwrap();
     (0..128).for_each(|number| assert!(hash.set(format!("f{number}").as_bytes(), &[b'v'; 64])));
     assert!(hash.view().is_packed());
@@ -633,7 +634,7 @@ fn sets_and_sorted_sets_change_their_form_where_redis_does() {
     assert_eq!(set.view().form(), SetForm::Tree);
     drop(set);
     let key = keyspace.key(b"sorted");
-    let mut sorted = keyspace.database_mut(db0()).sorted_set_mut(key, HashLimits::default()).unwrap();
+    let mut sorted = keyspace.database_mut(db0()).sorted_set_mut(key, SortedSetLimits::default()).unwrap();
     for number in 0..128 {
         sorted.set(number.to_string().as_bytes(), f64::from(number));
         assert!(sorted.view().is_packed());
@@ -650,14 +651,18 @@ fn sets_and_sorted_sets_change_their_form_where_redis_does() {
 fn a_write_to_a_large_sorted_set_under_a_snapshot_copies_a_path() {
     let mut keyspace = keyspace(HashSeed::new([8; 16]));
     let key = keyspace.key(b"sorted");
-    let mut sorted = keyspace.database_mut(db0()).sorted_set_mut(key, HashLimits::default()).unwrap();
+    let mut sorted = keyspace.database_mut(db0()).sorted_set_mut(key, SortedSetLimits::default()).unwrap();
     for number in 0..50_000 {
         sorted.set(format!("member:{number}").as_bytes(), f64::from(number % 1_000));
     }
     drop(sorted);
     let before = keyspace.database(db0()).bytes_used();
     let image = keyspace.snapshot();
-    keyspace.database_mut(db0()).sorted_set_mut(key, HashLimits::default()).unwrap().set(b"member:7", 500.5);
+    keyspace
+        .database_mut(db0())
+        .sorted_set_mut(key, SortedSetLimits::default())
+        .unwrap()
+        .set(b"member:7", 500.5);
     let copied = keyspace.bytes_copied_for_snapshots();
     assert!(copied > 0 && copied < 40_000, "{copied} bytes copied");
     assert!(keyspace.database(db0()).bytes_used().abs_diff(before) < 4_096);

@@ -118,8 +118,27 @@ impl<'a> ListMut<'a> {
         }
     }
 
-    /// Moves the elements of a packed list into a tree.
-    fn become_tree(&mut self) {
+    /// After a load: what is past the limits now becomes a tree. A number of elements is all that counts where the
+    /// limit is one.
+    pub fn settle(&mut self) {
+        if !self.view().is_packed() {
+            return;
+        }
+        let (count, listpack) = header(self.guard.entry().inline());
+        let is_past = match self.limits.count_max() {
+            Some(max) => count > max,
+            None => LISTPACK_BYTES + listpack > self.limits.bytes_max(),
+        };
+        if is_past {
+            self.become_tree();
+        }
+    }
+
+    /// Moves the elements of a packed list into a tree, whatever it holds.
+    pub fn become_tree(&mut self) {
+        if !self.view().is_packed() {
+            return;
+        }
         let tree = ListTree::from_elements(self.view().iter());
         self.replace(NewValue::List(Box::new(tree)));
     }

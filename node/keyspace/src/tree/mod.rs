@@ -32,6 +32,7 @@ use std::ptr::NonNull;
 pub(crate) use drain::drain;
 pub(crate) use touch::{BATCH, prefetch_entry, touch};
 
+use crate::access::UseStamp;
 use crate::{Entry, HashSeed, KeyHash};
 use inner::Inner;
 use node::NodePtr;
@@ -47,6 +48,8 @@ const HEAVY: usize = 512;
 pub(crate) struct WriteContext {
     /// The stream position that leaves are stamped with.
     pub(crate) stamp: u64,
+    /// What entries of the database that are written note of it.
+    pub(crate) access: UseStamp,
     /// Bytes copied because somebody else held them; only grows.
     pub(crate) copied: usize,
 }

@@ -17,7 +17,11 @@ struct Pair {
 
 impl Pair {
     fn new(seed: HashSeed) -> Self {
-        Self { tree: Tree::new(seed), model: Model::new(), context: WriteContext { stamp: 1, copied: 0 } }
+        Self {
+            tree: Tree::new(seed),
+            model: Model::new(),
+            context: WriteContext { stamp: 1, ..WriteContext::default() },
+        }
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) {

@@ -8,7 +8,7 @@ mod sets;
 use std::borrow::Cow;
 use std::io::Read;
 
-use rejoin_keyspace::{HashLimits, Keyspace, ListLimits, StringForm};
+use rejoin_keyspace::{Keyspace, Limits, StringForm};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
 use super::encodings::listpack::Listpack;
@@ -32,24 +32,38 @@ const INT_BYTES_MAX: usize = 20;
 pub(super) fn decode(
     input: &mut dyn Read,
     keyspace: &mut Keyspace,
-    limits: HashLimits,
+    limits: &Limits,
 ) -> Result<RdbSummary, RdbError> {
     let mut source = Source::new(input);
     let (dialect, version) = read_magic(&mut source)?;
-    let mut decoder = Decoder {
-        source,
-        keyspace,
-        limits,
-        dialect,
-        summary: RdbSummary { version, ..RdbSummary::default() },
-        selected: DbIndex::default(),
-        expiry: None,
-        stated: StatedPosition::default(),
-        name: Vec::new(),
-        field: Vec::new(),
-    };
+    let mut decoder = Decoder::new(source, keyspace, limits, dialect);
+    decoder.summary.version = version;
     while decoder.read_item()? {}
     decoder.finish()
+}
+
+/// Reads one value, its type before it, into database 0 of `keyspace` under `key`, which is free; nothing else may
+/// stand in `payload`.
+pub(super) fn decode_value(
+    payload: &[u8],
+    dialect: Dialect,
+    key: &[u8],
+    keyspace: &mut Keyspace,
+    limits: &Limits,
+) -> Result<(), RdbError> {
+    let mut input = payload;
+    let mut decoder = Decoder::new(Source::of_bytes(&mut input, payload.len()), keyspace, limits, dialect);
+    decoder.name.extend_from_slice(key);
+    let code = decoder.source.byte()?;
+    decoder.read_value(0, code)?;
+    let end = decoder.source.position();
+    if end < payload.len() as u64 {
+        return Err(damaged(end, "more than one value"));
+    }
+    if decoder.summary.keys == 0 {
+        return Err(damaged(end, "a collection without elements"));
+    }
+    Ok(())
 }
 
 fn read_magic(source: &mut Source<'_>) -> Result<(Dialect, u32), RdbError> {
@@ -82,21 +96,50 @@ struct StatedPosition {
     offset: Option<Offset>,
 }
 
+/// What a payload says of a key's use.
+#[derive(Clone, Copy)]
+enum Usage {
+    /// Seconds since it was used.
+    Idle(u32),
+    /// The logarithmic count of uses.
+    Frequency(u8),
+}
+
 struct Decoder<'a> {
     source: Source<'a>,
     keyspace: &'a mut Keyspace,
-    limits: HashLimits,
+    limits: Limits,
     dialect: Dialect,
     summary: RdbSummary,
     /// The database that the keys go to; changes with SELECTDB.
     selected: DbIndex,
     /// The expiry of the key that follows; cleared by that key.
     expiry: Option<UnixMillis>,
+    /// What is known of the use of the key that follows; cleared by that key.
+    usage: Option<Usage>,
     stated: StatedPosition,
     /// The key or AUX name being read; kept for its allocation.
     name: Vec<u8>,
     /// The field being read; kept for its allocation.
     field: Vec<u8>,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(source: Source<'a>, keyspace: &'a mut Keyspace, limits: &Limits, dialect: Dialect) -> Self {
+        Self {
+            source,
+            keyspace,
+            limits: *limits,
+            dialect,
+            summary: RdbSummary::default(),
+            selected: DbIndex::default(),
+            expiry: None,
+            usage: None,
+            stated: StatedPosition::default(),
+            name: Vec::new(),
+            field: Vec::new(),
+        }
+    }
 }
 
 impl Decoder<'_> {
@@ -123,9 +166,11 @@ impl Decoder<'_> {
                 let seconds = i32::from_le_bytes(self.source.array()?);
                 self.expiry = Some(UnixMillis::new(i64::from(seconds) * 1000));
             }
-            // Both are hints for eviction, which begins to learn anew after a load.
-            opcode::IDLE => self.skip_lengths(1)?,
-            opcode::FREQ => drop(self.source.byte()?),
+            opcode::IDLE => {
+                let seconds = self.source.length()?;
+                self.usage = Some(Usage::Idle(u32::try_from(seconds).unwrap_or(u32::MAX)));
+            }
+            opcode::FREQ => self.usage = Some(Usage::Frequency(self.source.byte()?)),
             opcode::FUNCTION2 => {
                 let library = self.source.string()?.into_bytes().into_owned();
                 self.summary.functions.push(library);
@@ -142,26 +187,46 @@ impl Decoder<'_> {
                 };
                 return Err(unsupported(at, what));
             }
-            value_type::STRING => self.read_string()?,
-            value_type::HASH
-            | value_type::HASH_ZIPMAP
-            | value_type::HASH_ZIPLIST
-            | value_type::HASH_LISTPACK => {
-                self.read_hash(code)?;
-            }
-            value_type::SET | value_type::SET_INTSET | value_type::SET_LISTPACK => self.read_set(code)?,
-            value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
-                self.read_sorted_set(code)?
-            }
-            value_type::LIST
-            | value_type::LIST_ZIPLIST
-            | value_type::LIST_QUICKLIST
-            | value_type::LIST_QUICKLIST_2 => {
-                self.read_list(code)?;
+            value if is_ours(value) => {
+                let key_at = self.source.position();
+                self.read_name()?;
+                self.read_value(key_at, value)?;
+                if let Some(usage) = self.usage.take() {
+                    self.note_usage(usage);
+                }
             }
             other => return Err(self.refuse_type(at, other)),
         }
         Ok(true)
+    }
+
+    fn note_usage(&self, usage: Usage) {
+        let key = self.keyspace.key(&self.name);
+        let Some(entry) = self.keyspace.database(self.selected).get(key) else { return };
+        match usage {
+            Usage::Idle(seconds) => self.keyspace.access().set_idle_seconds(entry, seconds),
+            Usage::Frequency(count) => self.keyspace.access().set_uses(entry, count),
+        }
+    }
+
+    /// Reads the value of the type `code`, for the key that was read before it and stood at `at`.
+    fn read_value(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
+        match code {
+            value_type::STRING => self.read_string(at),
+            value_type::HASH
+            | value_type::HASH_ZIPMAP
+            | value_type::HASH_ZIPLIST
+            | value_type::HASH_LISTPACK => self.read_hash(at, code),
+            value_type::SET | value_type::SET_INTSET | value_type::SET_LISTPACK => self.read_set(at, code),
+            value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
+                self.read_sorted_set(at, code)
+            }
+            value_type::LIST
+            | value_type::LIST_ZIPLIST
+            | value_type::LIST_QUICKLIST
+            | value_type::LIST_QUICKLIST_2 => self.read_list(at, code),
+            other => Err(self.refuse_type(at, other)),
+        }
     }
 
     fn finish(mut self) -> Result<RdbSummary, RdbError> {
@@ -221,9 +286,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn read_string(&mut self) -> Result<(), RdbError> {
-        let at = self.source.position();
-        self.read_name()?;
+    fn read_string(&mut self, at: u64) -> Result<(), RdbError> {
         let text = self.source.string()?;
         let key = self.keyspace.key(&self.name);
         let database = self.keyspace.database_mut(self.selected);
@@ -246,16 +309,19 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn read_hash(&mut self, code: u8) -> Result<(), RdbError> {
-        let at = self.source.position();
-        self.read_name()?;
+    fn read_hash(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
         let key = self.keyspace.key(&self.name);
         let database = self.keyspace.database_mut(self.selected);
         if database.get(key).is_some() {
             return Err(self.duplicate_key(at));
         }
         let expiry = self.expiry.take();
-        let Some(mut hash) = database.hash_mut(key, self.limits) else {
+        let mut limits = self.limits.hash;
+        if code != value_type::HASH {
+            // As in Redis, only the number of fields decides whether what came packed stays so.
+            limits.value_bytes_max = usize::MAX;
+        }
+        let Some(mut hash) = database.hash_mut(key, limits) else {
             return Err(self.duplicate_key(at));
         };
         let put = &mut |field: &[u8], value: &[u8]| hash.set(field, value);
@@ -278,22 +344,22 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn read_list(&mut self, code: u8) -> Result<(), RdbError> {
-        let at = self.source.position();
-        self.read_name()?;
+    fn read_list(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
         let key = self.keyspace.key(&self.name);
         let database = self.keyspace.database_mut(self.selected);
         if database.get(key).is_some() {
             return Err(self.duplicate_key(at));
         }
         let expiry = self.expiry.take();
-        let Some(mut list) = database.list_mut(key, ListLimits::default()) else {
+        let Some(mut list) = database.list_mut(key, self.limits.list) else {
             return Err(self.duplicate_key(at));
         };
-        lists::read(&mut self.source, code, &mut |element| {
-            list.grow(element.len(), 1);
-            list.push_back(element);
-        })?;
+        let is_one_run = lists::read(&mut self.source, code, &mut |element| list.push_back(element))?;
+        if is_one_run {
+            list.settle()
+        } else {
+            list.become_tree()
+        }
         let is_empty = list.view().is_empty();
         drop(list);
         if !is_empty {
@@ -325,6 +391,13 @@ impl Decoder<'_> {
         }
         unsupported(at, format!("type {number}, {name}"))
     }
+}
+
+/// Whether it is the type of a value that we have.
+fn is_ours(code: u8) -> bool {
+    use value_type::*;
+    matches!(code, STRING | LIST..=HASH | ZSET_2 | HASH_ZIPMAP..=LIST_QUICKLIST | HASH_LISTPACK..=LIST_QUICKLIST_2)
+        || code == SET_LISTPACK
 }
 
 /// Reads a count, fields and values; returns the count.

@@ -79,27 +79,46 @@ fn write_entry(sink: &mut Sink<'_>, entry: &Entry, target: RdbTarget) -> Result<
         sink.bytes(&[opcode::EXPIRETIME_MS]);
         sink.bytes(&expiry_on_the_wire(expiry).to_le_bytes());
     }
+    write_typed(sink, entry, Some(entry.key()), target)
+}
+
+/// A value behind its type, as DUMP gives it: followed by the version and the checksum.
+pub(super) fn encode_value(entry: &Entry, out: &mut Vec<u8>) -> Result<(), RdbError> {
+    let mut sink = Sink::small(out);
+    write_typed(&mut sink, entry, None, RdbTarget { psync2: true })?;
+    sink.bytes(&(VERSION_PSYNC2 as u16).to_le_bytes());
+    sink.finish()?;
+    Ok(())
+}
+
+/// Type, key (where one is wanted) and value.
+fn write_typed(
+    sink: &mut Sink<'_>,
+    entry: &Entry,
+    key: Option<&[u8]>,
+    target: RdbTarget,
+) -> Result<(), RdbError> {
+    let begin = |sink: &mut Sink<'_>, code: u8| {
+        sink.bytes(&[code]);
+        key.map_or(Ok(()), |key| sink.string(key))
+    };
     match entry.value() {
         Value::Int(value) => {
-            sink.bytes(&[value_type::STRING]);
-            sink.string(entry.key())?;
+            begin(sink, value_type::STRING)?;
             sink.integer(value)
         }
         Value::Str(bytes, _) => {
-            sink.bytes(&[value_type::STRING]);
-            sink.string(entry.key())?;
+            begin(sink, value_type::STRING)?;
             sink.string(bytes)
         }
         Value::List(list) => {
-            sink.bytes(&[value_type::LIST]);
-            sink.string(entry.key())?;
+            begin(sink, value_type::LIST)?;
             assert!(!list.is_empty(), "a list in a database has elements");
             sink.length(list.len() as u64)?;
             list.iter().try_for_each(|element| sink.string(element))
         }
         Value::Hash(hash) => {
-            sink.bytes(&[value_type::HASH]);
-            sink.string(entry.key())?;
+            begin(sink, value_type::HASH)?;
             // A count of 0 would make Redis drop the key or refuse the file; the keyspace keeps no empty hash.
             assert!(!hash.is_empty(), "a hash in a database has fields");
             sink.length(hash.len() as u64)?;
@@ -110,15 +129,13 @@ fn write_entry(sink: &mut Sink<'_>, entry: &Entry, target: RdbTarget) -> Result<
             Ok(())
         }
         Value::Set(set) => {
-            sink.bytes(&[value_type::SET]);
-            sink.string(entry.key())?;
+            begin(sink, value_type::SET)?;
             assert!(!set.is_empty(), "a set in a database has members");
             sink.length(set.len() as u64)?;
             set.iter().try_for_each(|member| sink.string(&member))
         }
         Value::SortedSet(set) => {
-            sink.bytes(&[if target.psync2 { value_type::ZSET_2 } else { value_type::ZSET }]);
-            sink.string(entry.key())?;
+            begin(sink, if target.psync2 { value_type::ZSET_2 } else { value_type::ZSET })?;
             assert!(!set.is_empty(), "a sorted set in a database has members");
             sink.length(set.len() as u64)?;
             // The highest first: Redis puts each in front of the ones before, where its search ends at once.

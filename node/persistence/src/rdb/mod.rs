@@ -8,6 +8,7 @@
 
 mod checksum;
 mod decode;
+pub mod dump;
 mod encode;
 mod encodings;
 mod format;
@@ -22,7 +23,7 @@ mod tests;
 
 use std::io::{Read, Write};
 
-use rejoin_keyspace::{HashLimits, Keyspace, Snapshot};
+use rejoin_keyspace::{Keyspace, Limits, Snapshot};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId};
 use thiserror::Error;
 
@@ -105,21 +106,17 @@ pub fn encode(
     encode::encode(snapshot, position, target, out)
 }
 
-/// Reads one RDB to its end into `keyspace` (empty before), verifying its checksum. Expired keys are kept: who may
+/// Reads one RDB to its end into `keyspace` (empty before), verifying its checksum. Collections take the form that
+/// Redis would give them under `limits`; one that the payload holds packed stays so, however long its elements are. Expired keys are kept: who may
 /// drop them is for the caller to say.
 ///
 /// `input` ends with the payload, or the caller can seek: it is read ahead in large pieces, and what follows the
 /// payload is neither looked at nor given back ([`RdbSummary::bytes`] says where it begins). After an error the
 /// keyspace holds what was read before it, and must be thrown away.
-pub fn decode(input: &mut dyn Read, keyspace: &mut Keyspace) -> Result<RdbSummary, RdbError> {
-    decode_with_limits(input, keyspace, HashLimits::default())
-}
-
-/// As [`decode`], with hashes packed up to `limits`, whatever encoding they had in the payload.
-pub fn decode_with_limits(
+pub fn decode(
     input: &mut dyn Read,
     keyspace: &mut Keyspace,
-    limits: HashLimits,
+    limits: &Limits,
 ) -> Result<RdbSummary, RdbError> {
     decode::decode(input, keyspace, limits)
 }

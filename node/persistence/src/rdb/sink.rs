@@ -31,6 +31,11 @@ impl<'a> Sink<'a> {
         Self { out, piece, checksum: Checksum::new(), written: 0, long_lengths }
     }
 
+    /// For one value: little is set aside before it is known how long it is.
+    pub(super) fn small(out: &'a mut dyn Write) -> Self {
+        Self { out, piece: Vec::new(), checksum: Checksum::new(), written: 0, long_lengths: true }
+    }
+
     /// Bytes so far.
     pub(super) fn position(&self) -> u64 {
         self.written + self.piece.len() as u64

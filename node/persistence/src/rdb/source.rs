@@ -12,6 +12,9 @@ use super::format::{STRING_BYTES_MAX, length, special};
 /// Bytes of the buffer. Strings that fit into it are read without a copy.
 const BUFFER_BYTES: usize = 256 * 1024;
 
+/// The smallest buffer: whatever is read at once but strings fits into it.
+const BUFFER_BYTES_MIN: usize = 256;
+
 /// The number before a value: how long it is or, for strings alone, how it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Prefix {
@@ -55,7 +58,12 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub(super) fn new(input: &'a mut dyn Read) -> Self {
-        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
+        Self::of_bytes(input, BUFFER_BYTES)
+    }
+
+    /// Over an input of no more than `bytes`: the buffer is as large.
+    pub(super) fn of_bytes(input: &'a mut dyn Read, bytes: usize) -> Self {
+        let buffer = vec![0; bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES)].into_boxed_slice();
         Self { input, buffer, next: 0, filled: 0, summed: 0, before: 0, checksum: Checksum::new() }
     }
 
@@ -132,12 +140,12 @@ impl<'a> Source<'a> {
     #[inline]
     fn bytes(&mut self, at: u64, length: u64) -> Result<Cow<'_, [u8]>, RdbError> {
         let length = checked_length(at, length)?;
-        if length <= BUFFER_BYTES {
+        if length <= self.buffer.len() {
             return Ok(Cow::Borrowed(self.take(length)?));
         }
         let mut bytes = Vec::new();
         while bytes.len() < length {
-            let part = (length - bytes.len()).min(BUFFER_BYTES);
+            let part = (length - bytes.len()).min(self.buffer.len());
             bytes.extend_from_slice(self.take(part)?);
         }
         Ok(Cow::Owned(bytes))
@@ -164,7 +172,7 @@ impl<'a> Source<'a> {
     /// Reads until `count` bytes are there.
     #[cold]
     fn fill(&mut self, count: usize) -> Result<(), RdbError> {
-        assert!(count <= BUFFER_BYTES, "asked for more than the buffer holds");
+        assert!(count <= self.buffer.len(), "asked for more than the buffer holds");
         self.sum_up();
         self.buffer.copy_within(self.next..self.filled, 0);
         self.before += self.next as u64;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_keyspace::{
-    HashLimits, HashSeed, Keyspace, KeyspaceOptions, ListLimits, SetForm, SetLimits, SortedSetLimits,
+    HashLimits, HashSeed, Keyspace, KeyspaceOptions, Limits, ListLimits, SetForm, SetLimits, SortedSetLimits,
     StringForm, Value,
 };
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
@@ -85,7 +85,7 @@ fn encoded(keyspace: &mut Keyspace, position: Option<StreamPosition>, target: Rd
 
 fn decoded(mut bytes: &[u8]) -> Result<(RdbSummary, Contents), RdbError> {
     let mut keyspace = empty_keyspace();
-    let summary = decode(&mut bytes, &mut keyspace)?;
+    let summary = decode(&mut bytes, &mut keyspace, &Limits::default())?;
     Ok((summary, contents(&keyspace)))
 }
 
@@ -577,7 +577,7 @@ fn a_trickling_input_is_as_good_as_any() {
     let mut keyspace = small_keyspace();
     let good = encoded(&mut keyspace, None, PSYNC2);
     let mut after = empty_keyspace();
-    decode(&mut Trickle(&good, false), &mut after).unwrap();
+    decode(&mut Trickle(&good, false), &mut after, &Limits::default()).unwrap();
     assert_eq!(contents(&after), contents(&keyspace));
 }
 

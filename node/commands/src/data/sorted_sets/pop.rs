@@ -1,8 +1,10 @@
-//! Members removed from either end and answered: ZPOPMIN, ZPOPMAX, ZMPOP.
+//! Members removed from either end and answered: ZPOPMIN, ZPOPMAX, ZMPOP, and those that wait for some: BZPOPMIN,
+//! BZPOPMAX, BZMPOP.
 
-use rejoin_keyspace::Key;
+use rejoin_keyspace::{Entry, Key};
 use rejoin_protocol::resp::RespVersion;
 
+use super::super::access::as_sorted_set;
 use super::super::arguments::{decimal, element_count, integer, is};
 use super::{READ, ScoredMember, inspect_sorted_set, remove_members};
 use crate::{Call, Command, Failure, Flags, KeySpec};
@@ -32,13 +34,52 @@ pub(in crate::data) const COMMANDS: &[Command] = &[
         handler: zmpop,
         ..ROW
     },
+    Command {
+        name: "bzpopmin",
+        summary: "Removes the member with the lowest score of a sorted set, or waits for one",
+        ..BLOCKING
+    },
+    Command {
+        name: "bzpopmax",
+        summary: "Removes the member with the highest score of a sorted set, or waits for one",
+        handler: bzpopmax,
+        ..BLOCKING
+    },
+    Command {
+        name: "bzmpop",
+        arity: -5,
+        flags: Flags::WRITE.union(Flags::BLOCKING).union(Flags::MOVABLE_KEYS),
+        keys: KeySpec::NONE,
+        since: "7.0.0",
+        summary: "Removes members from the first sorted set that is not empty, or waits for one",
+        handler: bzmpop,
+        ..ROW
+    },
 ];
+
+const BLOCKING: Command = Command {
+    arity: -3,
+    flags: Flags::WRITE.union(Flags::NOSCRIPT).union(Flags::BLOCKING).union(Flags::FAST),
+    keys: KeySpec { first: 1, last: -2, step: 1 },
+    handler: bzpopmin,
+    ..ROW
+};
 
 /// Which end members are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Lowest,
     Highest,
+}
+
+impl End {
+    /// The command that removes from this end.
+    fn pop_name(self) -> &'static [u8] {
+        match self {
+            Self::Lowest => b"ZPOPMIN",
+            Self::Highest => b"ZPOPMAX",
+        }
+    }
 }
 
 /// `ZPOPMIN key [count]`
@@ -100,10 +141,66 @@ fn take(
 
 /// `ZMPOP numkeys key ... MIN|MAX [COUNT count]`; logged as ZPOPMIN or ZPOPMAX of the key that was found.
 fn zmpop(call: &mut Call<'_>) -> Result<(), Failure> {
-    let (keys, end, count) = parse_zmpop(call)?;
-    for index in keys {
-        let key = call.key(index);
-        let Some(members) = take(call, key, end, count)? else { continue };
+    let wanted = Wanted::parse(&call.args[1..])?;
+    if !pop_first(call, &wanted)? {
+        call.reply().null_array();
+    }
+    Ok(())
+}
+
+/// `BZPOPMIN key ... timeout`
+fn bzpopmin(call: &mut Call<'_>) -> Result<(), Failure> {
+    pop_or_wait(call, End::Lowest)
+}
+
+/// `BZPOPMAX key ... timeout`
+fn bzpopmax(call: &mut Call<'_>) -> Result<(), Failure> {
+    pop_or_wait(call, End::Highest)
+}
+
+/// Takes one member from the first sorted set that has any; logged as the pop that it comes to.
+fn pop_or_wait(call: &mut Call<'_>, end: End) -> Result<(), Failure> {
+    let last = call.args.len() - 1;
+    let (keys, until) = (&call.args[1..last], call.wait_deadline(call.args[last])?);
+    for bytes in keys {
+        let key = call.engine.keyspace.key(bytes);
+        let Some(taken) = take(call, key, end, 1)? else { continue };
+        let mut reply = call.reply();
+        reply.array(3);
+        reply.bulk(bytes);
+        for (member, score) in &taken {
+            reply.bulk(member);
+            reply.double(*score);
+        }
+        call.propagate(&[end.pop_name(), bytes]);
+        return Ok(());
+    }
+    if !call.wait_for_keys(keys, until, is_sorted_set) {
+        call.reply().null_array();
+    }
+    Ok(())
+}
+
+/// `BZMPOP timeout numkeys key ... MIN|MAX [COUNT count]`
+fn bzmpop(call: &mut Call<'_>) -> Result<(), Failure> {
+    let wanted = Wanted::parse(&call.args[2..])?;
+    let until = call.wait_deadline(call.args[1])?;
+    if !pop_first(call, &wanted)? && !call.wait_for_keys(wanted.keys, until, is_sorted_set) {
+        call.reply().null_array();
+    }
+    Ok(())
+}
+
+fn is_sorted_set(entry: &Entry) -> bool {
+    as_sorted_set(Some(entry)).is_ok()
+}
+
+/// Pops from the first sorted set that has members and replies; whether there was any. Logged as the pop of that one.
+fn pop_first(call: &mut Call<'_>, wanted: &Wanted<'_, '_>) -> Result<bool, Failure> {
+    let mut digits = itoa::Buffer::new();
+    for bytes in wanted.keys {
+        let key = call.engine.keyspace.key(bytes);
+        let Some(members) = take(call, key, wanted.end, wanted.count)? else { continue };
         let mut reply = call.reply();
         reply.array(2);
         reply.bulk(key.bytes);
@@ -113,36 +210,45 @@ fn zmpop(call: &mut Call<'_>) -> Result<(), Failure> {
             reply.bulk(member);
             reply.double(*score);
         }
-        let name: &[u8] = if end == End::Lowest { b"ZPOPMIN" } else { b"ZPOPMAX" };
-        call.propagate(&[name, key.bytes, decimal(&mut itoa::Buffer::new(), members.len() as i64)]);
-        return Ok(());
+        let count = decimal(&mut digits, members.len() as i64);
+        call.propagate(&[wanted.end.pop_name(), key.bytes, count]);
+        return Ok(true);
     }
-    call.reply().null_array();
-    Ok(())
+    Ok(false)
 }
 
-fn parse_zmpop(call: &Call<'_>) -> Result<(std::ops::Range<usize>, End, usize), Failure> {
-    let positive = |argument: &[u8], refusal: &'static str| {
-        let number = integer(argument).ok().and_then(|number| usize::try_from(number).ok());
-        number.filter(|&number| number > 0).ok_or(Failure::text(refusal))
-    };
-    let number = positive(call.args[1], "ERR numkeys should be greater than 0")?;
-    let behind = number.checked_add(2).filter(|behind| *behind < call.args.len()).ok_or(Failure::Syntax)?;
-    let end = match call.args[behind] {
-        end if is(end, "MIN") => End::Lowest,
-        end if is(end, "MAX") => End::Highest,
-        _ => return Err(Failure::Syntax),
-    };
-    let count = match &call.args[behind + 1..] {
-        [] => 1,
-        [option, count, rest @ ..] if is(option, "COUNT") => {
-            let count = positive(count, "ERR count should be greater than 0")?;
-            if !rest.is_empty() {
-                return Err(Failure::Syntax);
+/// What ZMPOP asks for.
+struct Wanted<'b, 'a> {
+    keys: &'b [&'a [u8]],
+    end: End,
+    count: usize,
+}
+
+impl<'b, 'a> Wanted<'b, 'a> {
+    /// `numkeys key ... MIN|MAX [COUNT count]`
+    fn parse(args: &'b [&'a [u8]]) -> Result<Self, Failure> {
+        let positive = |argument: &[u8], refusal: &'static str| {
+            let number = integer(argument).ok().and_then(|number| usize::try_from(number).ok());
+            number.filter(|&number| number > 0).ok_or(Failure::text(refusal))
+        };
+        let number = positive(args[0], "ERR numkeys should be greater than 0")?;
+        let behind = number.checked_add(1).filter(|behind| *behind < args.len()).ok_or(Failure::Syntax)?;
+        let end = match args[behind] {
+            end if is(end, "MIN") => End::Lowest,
+            end if is(end, "MAX") => End::Highest,
+            _ => return Err(Failure::Syntax),
+        };
+        let count = match &args[behind + 1..] {
+            [] => 1,
+            [option, count, rest @ ..] if is(option, "COUNT") => {
+                let count = positive(count, "ERR count should be greater than 0")?;
+                if !rest.is_empty() {
+                    return Err(Failure::Syntax);
+                }
+                count
             }
-            count
-        }
-        _ => return Err(Failure::Syntax),
-    };
-    Ok((2..behind, end, count))
+            _ => return Err(Failure::Syntax),
+        };
+        Ok(Self { keys: &args[1..behind], end, count })
+    }
 }

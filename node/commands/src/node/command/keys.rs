@@ -99,7 +99,8 @@ fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failur
     let args = &call.args[2..];
     let request = Request { args, raw: None, command: None, first_key_hash: None };
     let command = dispatch::find(request).map_err(|_| Failure::text("ERR Invalid command specified"))?;
-    let is_numbered = command.flags.contains(Flags::MOVABLE_KEYS);
+    let is_sort = matches!(command.name, "sort" | "sort_ro");
+    let is_numbered = command.flags.contains(Flags::MOVABLE_KEYS) && !is_sort;
     if (command.keys.first <= 0 && !is_numbered) || command.flags.contains(Flags::PUBSUB) {
         return Err(Failure::text("ERR The command has no key arguments"));
     }
@@ -112,13 +113,34 @@ fn find<'a>(call: &Call<'a>) -> Result<(&'static Command, Vec<&'a [u8]>), Failur
             .ok_or(Failure::text("ERR Invalid arguments specified for command"))?;
         keys.extend_from_slice(numbered);
     }
+    if command.name == "sort" {
+        keys.extend(sort_destination(args));
+    }
     Ok((command, keys))
+}
+
+/// Where SORT stores; the last STORE counts. What BY and GET look up depends on the data and is no key of it.
+fn sort_destination<'a>(args: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let (mut at, mut destination) = (2, None);
+    while let Some(option) = args.get(at) {
+        let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+        at += match () {
+            () if is("limit") => 3,
+            () if is("by") || is("get") => 2,
+            () if is("store") && at + 1 < args.len() => {
+                destination = Some(args[at + 1]);
+                2
+            }
+            () => 1,
+        };
+    }
+    destination
 }
 
 /// The keys whose number is itself an argument: it stands behind the destination, if there is one.
 fn numbered_keys<'b, 'a>(command: &Command, args: &'b [&'a [u8]]) -> Option<&'b [&'a [u8]]> {
-    // BLMPOP has its timeout before the number.
-    let before = if command.name == "blmpop" { 1 } else { command.keys.last };
+    // BLMPOP and BZMPOP have their timeout before the number.
+    let before = if matches!(command.name, "blmpop" | "bzmpop") { 1 } else { command.keys.last };
     let at = usize::try_from(before).ok()? + 1;
     let count = usize::try_from(parse_i64(args.get(at)?)?).ok().filter(|&count| count > 0)?;
     args.get(at + 1..at.checked_add(1 + count)?)

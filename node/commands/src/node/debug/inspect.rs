@@ -6,7 +6,7 @@ use rejoin_protocol::{DbIndex, number::parse_i64};
 
 use crate::{
     Call, Effect, Failure,
-    data::{encoding_name, idle_seconds, reference_count},
+    data::{encoding_name, reference_count},
 };
 
 /// The key that the third argument names, expired or not.
@@ -17,7 +17,6 @@ fn entry<'a>(call: &'a Call<'_>) -> Result<&'a Entry, Failure> {
 
 /// DEBUG OBJECT key: the line of Redis. `serializedlength` is what the value takes in an RDB of ours.
 pub(super) fn object(call: &mut Call<'_>) -> Result<(), Failure> {
-    let now = call.now();
     let entry = entry(call)?;
     let text = format!(
         "Value at:{:p} refcount:{} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
@@ -26,7 +25,7 @@ pub(super) fn object(call: &mut Call<'_>) -> Result<(), Failure> {
         encoding_name(entry),
         serialized_len(entry)?,
         entry.access() & 0x00ff_ffff,
-        idle_seconds(entry, now),
+        call.engine.keyspace.access().idle_seconds(entry),
     );
     call.reply().simple(&text);
     Ok(())

@@ -47,8 +47,9 @@ impl Engine {
             seed: *self.keyspace.seed(),
         });
         loaded.set_position(self.log.position());
-        rdb::decode(&mut bytes.as_slice(), &mut loaded)?;
+        rdb::decode(&mut bytes.as_slice(), &mut loaded, &self.settings.limits())?;
         self.keyspace = loaded;
+        self.set_access_clock();
         // As after a flush and a load: every key has been written.
         for db in (0..self.keyspace.database_count()).map(DbIndex::new) {
             self.watches.database_changed(db, |_| true);

@@ -1,7 +1,7 @@
 //! INFO memory. `used_memory` is what the keyspace counts for itself plus clients' buffers; `used_memory_rss` is the
 //! operating system's figure.
 
-use super::{Lines, Source, sections::maxmemory};
+use super::{Lines, Source};
 use crate::session::client::memory as client_memory;
 
 /// What is told in several places, in bytes.
@@ -29,7 +29,7 @@ impl Figures {
         let process = &engine.status.process;
         let dataset = engine.keyspace.bytes_used() as u64;
         let clients: u64 = source.sessions().map(client_memory).sum();
-        let hot_log = engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get());
+        let hot_log = engine.log_bytes();
         let overhead = clients + hot_log;
         let used = dataset + overhead;
         let peak = engine.stats.memory_peak_bytes.max(dataset) + overhead;
@@ -67,8 +67,8 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     sized(lines, "used_memory_vm_total", 0);
     lines.add("used_memory_functions", 0);
     sized(lines, "used_memory_scripts", 0);
-    sized(lines, "maxmemory", maxmemory(source));
-    lines.add("maxmemory_policy", engine.settings.get("maxmemory-policy").unwrap_or_default());
+    sized(lines, "maxmemory", engine.settings.maxmemory_bytes);
+    lines.add("maxmemory_policy", engine.settings.maxmemory_policy.name());
     lines.add("allocator_frag_ratio", ratio(rss, used));
     lines.add("allocator_frag_bytes", rss as i64 - used as i64);
     lines.add("allocator_rss_ratio", "1.00");
@@ -77,7 +77,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("rss_overhead_bytes", 0);
     lines.add("mem_fragmentation_ratio", ratio(rss, used));
     lines.add("mem_fragmentation_bytes", rss as i64 - used as i64);
-    lines.add("mem_not_counted_for_evict", 0);
+    lines.add("mem_not_counted_for_evict", hot_log - engine.log_bytes_counted());
     lines.add("mem_replication_backlog", hot_log);
     lines.add("mem_total_replication_buffers", hot_log);
     lines.add("mem_clients_slaves", 0);
@@ -86,8 +86,9 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("mem_aof_buffer", 0);
     lines.add("mem_allocator", "jemalloc");
     lines.add("active_defrag_running", 0);
-    lines.add("lazyfree_pending_objects", 0);
-    lines.add("lazyfreed_objects", 0);
+    let (pending, dropped) = engine.keyspace.drops();
+    lines.add("lazyfree_pending_objects", pending);
+    lines.add("lazyfreed_objects", dropped);
 }
 
 /// A figure in bytes and the same for people.

@@ -3,7 +3,7 @@
 use rejoin_protocol::DbIndex;
 
 use super::{Lines, Source};
-use crate::{session::connection::REDIS_VERSION, settings::value::parse_memory, table};
+use crate::{session::connection::REDIS_VERSION, table};
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
@@ -107,11 +107,10 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("expired_stale_perc", format_args!("{:.2}", stats.expired_stale_percent));
     lines.add("expired_time_cap_reached_count", stats.expire_cycles_cut);
     lines.add("expire_cycle_cpu_milliseconds", stats.expire_cycle_nanos / 1_000_000);
-    for name in
-        ["evicted_keys", "evicted_clients", "total_eviction_exceeded_time", "current_eviction_exceeded_time"]
-    {
-        lines.add(name, 0);
-    }
+    lines.add("evicted_keys", stats.evicted_keys);
+    lines.add("evicted_clients", stats.evicted_clients);
+    lines.add("total_eviction_exceeded_time", 0);
+    lines.add("current_eviction_exceeded_time", 0);
     lines.add("keyspace_hits", stats.keyspace_hits);
     lines.add("keyspace_misses", stats.keyspace_misses);
     let pubsub = &source.engine.pubsub;
@@ -225,9 +224,4 @@ pub(super) fn keyspace(source: &Source<'_>, lines: &mut Lines<'_>) {
         let average_ttl = database.average_ttl_millis(engine.now);
         lines.add(&format!("db{index}"), format_args!("keys={keys},expires={expires},avg_ttl={average_ttl}"));
     }
-}
-
-/// `maxmemory` in bytes; the setting is kept as text until it is enforced.
-pub(super) fn maxmemory(source: &Source<'_>) -> u64 {
-    source.engine.settings.get("maxmemory").and_then(|text| parse_memory(&text)).unwrap_or(0)
 }

@@ -7,34 +7,45 @@ const NODE_PLAIN: u64 = 1;
 /// A node of a quicklist that is a listpack.
 const NODE_PACKED: u64 = 2;
 
-/// Reads a list of the form `code` and gives its elements to `push`.
-pub(super) fn read(source: &mut Source<'_>, code: u8, push: &mut dyn FnMut(&[u8])) -> Result<(), RdbError> {
+/// Reads a list of the form `code` and gives its elements to `push`. Returns whether it may be packed: several nodes of
+/// a quicklist are never made one, and a plain node is none.
+pub(super) fn read(source: &mut Source<'_>, code: u8, push: &mut dyn FnMut(&[u8])) -> Result<bool, RdbError> {
     if code == value_type::LIST_ZIPLIST {
-        return read_ziplist(source, push);
+        read_ziplist(source, push)?;
+        return Ok(true);
     }
     let count = source.length()?;
+    let (mut nodes, mut is_packed) = (0, true);
     for _ in 0..count {
+        let mut elements = 0;
+        let mut push = |element: &[u8]| {
+            elements += 1;
+            push(element);
+        };
         match code {
             value_type::LIST => push(&source.string()?.into_bytes()),
-            value_type::LIST_QUICKLIST => read_ziplist(source, push)?,
-            _ => read_node(source, push)?,
+            value_type::LIST_QUICKLIST => read_ziplist(source, &mut push)?,
+            _ => is_packed &= read_node(source, &mut push)?,
         }
+        // Nodes without elements are passed over.
+        nodes += usize::from(elements > 0);
     }
-    Ok(())
+    Ok(code == value_type::LIST || (nodes <= 1 && is_packed))
 }
 
-/// A node of a quicklist of the second form, which says what it is.
-fn read_node(source: &mut Source<'_>, push: &mut dyn FnMut(&[u8])) -> Result<(), RdbError> {
+/// A node of a quicklist of the second form, which says what it is; returns whether it is packed.
+fn read_node(source: &mut Source<'_>, push: &mut dyn FnMut(&[u8])) -> Result<bool, RdbError> {
     let at = source.position();
     match source.length()? {
         NODE_PLAIN => {
             push(&source.string()?.into_bytes());
-            Ok(())
+            Ok(false)
         }
         NODE_PACKED => {
             let blob = source.string()?.into_bytes();
             let elements = Listpack::new(&blob).map_err(|flaw| flawed(at, "a list as listpack", flaw))?;
-            push_all(at, "a list as listpack", elements, push)
+            push_all(at, "a list as listpack", elements, push)?;
+            Ok(true)
         }
         other => Err(damaged(at, format!("a list with a node of the form {other}"))),
     }

@@ -1,6 +1,5 @@
 //! Sets and sorted sets, in every encoding that Redis and Valkey have written.
 
-use rejoin_keyspace::{SetLimits, SortedSetLimits};
 use rejoin_protocol::number::parse_f64;
 
 use super::super::RdbError;
@@ -14,26 +13,39 @@ use super::Decoder;
 
 impl Decoder<'_> {
     /// Reads a set. One without members, which old versions let slip into files, is passed over.
-    pub(super) fn read_set(&mut self, code: u8) -> Result<(), RdbError> {
-        let at = self.source.position();
-        self.read_name()?;
+    pub(super) fn read_set(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
         let key = self.keyspace.key(&self.name);
         let database = self.keyspace.database_mut(self.selected);
         let is_free = database.get(key).is_none();
         let expiry = self.expiry.take();
-        let Some(mut set) = database.set_mut(key, SetLimits::default()).filter(|_| is_free) else {
+        let mut limits = self.limits.set;
+        if code == value_type::SET_LISTPACK {
+            // As in Redis, only the number of members decides whether what came packed stays so.
+            limits.packed.value_bytes_max = usize::MAX;
+        }
+        let Some(mut set) = database.set_mut(key, limits).filter(|_| is_free) else {
             return Err(self.duplicate_key(at));
         };
         let members_at = self.source.position();
         let twice = |member: &[u8]| {
             damaged(members_at, format!("the member '{}' for the second time", member.escape_ascii()))
         };
-        let mut add = |member: &[u8]| if set.add(member) { Ok(()) } else { Err(twice(member)) };
         if code == value_type::SET {
-            for _ in 0..self.source.length()? {
-                add(&self.source.string()?.into_bytes())?;
+            let count = self.source.length()?;
+            if count > limits.integers_max as u64 {
+                set.become_tree();
+            }
+            for _ in 0..count {
+                let member = self.source.string()?.into_bytes();
+                if !set.add(&member) {
+                    return Err(twice(&member));
+                }
             }
         } else {
+            if code == value_type::SET_LISTPACK {
+                set.begin_packed();
+            }
+            let mut add = |member: &[u8]| if set.add(member) { Ok(()) } else { Err(twice(member)) };
             let blob = self.source.string()?.into_bytes();
             read_packed_members(members_at, code, &blob, &mut add)?;
         }
@@ -47,14 +59,15 @@ impl Decoder<'_> {
     }
 
     /// Reads a sorted set, under the same terms.
-    pub(super) fn read_sorted_set(&mut self, code: u8) -> Result<(), RdbError> {
-        let at = self.source.position();
-        self.read_name()?;
+    pub(super) fn read_sorted_set(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
         let key = self.keyspace.key(&self.name);
         let database = self.keyspace.database_mut(self.selected);
         let is_free = database.get(key).is_none();
         let expiry = self.expiry.take();
-        let limits = SortedSetLimits::default();
+        let mut limits = self.limits.sorted_set;
+        if matches!(code, value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK) {
+            limits.value_bytes_max = usize::MAX;
+        }
         let Some(mut set) = database.sorted_set_mut(key, limits).filter(|_| is_free) else {
             return Err(self.duplicate_key(at));
         };
