@@ -149,9 +149,11 @@ impl Sorted {
     /// together, so that its misses overlap.
     fn touch_end(&self, removed: usize) {
         let len = self.len();
-        let is_at_end = removed == len && len > 0;
-        if !(removed == 0 || is_at_end) || !self.order.leaf_len(removed.min(len - 1)).is_multiple_of(TOUCHED)
-        {
+        let is_at_end = removed == len;
+        if len == 0 || (removed > 0 && !is_at_end) {
+            return;
+        }
+        if !self.order.leaf_len(removed.min(len - 1)).is_multiple_of(TOUCHED) {
             return;
         }
         let next = |from: usize, to: usize| match is_at_end {
