@@ -19,6 +19,9 @@ const OTHER_DEFAULTS: &[(&str, &str)] = &[
     ("dir", "where each was started"),
     ("port", "each has its own"),
     ("logfile", "each has its own"),
+    ("log-format", "ours alone"),
+    ("metrics-bind", "ours alone"),
+    ("metrics-port", "ours alone"),
     ("set-max-listpack-entries", "of 7.2"),
     ("set-max-listpack-value", "of 7.2"),
 ];

@@ -38,6 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "restore-asking",
+        group: "server",
         arity: -4,
         flags: Flags::WRITE.union(Flags::DENYOOM),
         since: "3.0.0",

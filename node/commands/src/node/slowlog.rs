@@ -58,8 +58,10 @@ fn get(call: &mut Call<'_>) -> Result<(), Failure> {
             _ => return Err(Failure::text("ERR count should be greater than or equal to -1")),
         },
         _ => {
-            return Err(Failure::text(
-                "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.",
+            return Err(Failure::repeating(
+                "ERR unknown subcommand or wrong number of arguments for '",
+                call.args[1],
+                "'. Try SLOWLOG HELP.",
             ));
         }
     };

@@ -104,8 +104,10 @@ fn unblock(call: &mut Call<'_>) -> Result<(), Failure> {
         [how] if how.eq_ignore_ascii_case(b"error") => Unblock::Asked,
         [_] => return Err(Failure::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
         _ => {
-            return Err(Failure::text(
-                "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.",
+            return Err(Failure::repeating(
+                "ERR unknown subcommand or wrong number of arguments for '",
+                call.args[1],
+                "'. Try CLIENT HELP.",
             ));
         }
     };

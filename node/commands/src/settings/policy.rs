@@ -69,6 +69,9 @@ pub enum ClientsMemory {
     Percent(u64),
 }
 
+/// Below this nobody could be served, nor take the setting back: a lower limit means this one, as in Redis.
+const CLIENTS_MEMORY_MIN: u64 = 128 << 10;
+
 impl ClientsMemory {
     /// The limit in bytes; `None` for none.
     #[must_use]
@@ -77,7 +80,7 @@ impl ClientsMemory {
             Self::Bytes(bytes) => bytes,
             Self::Percent(percent) => (u128::from(maxmemory) * u128::from(percent) / 100) as u64,
         };
-        (bytes > 0).then_some(bytes)
+        (bytes > 0).then_some(bytes.max(CLIENTS_MEMORY_MIN))
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {

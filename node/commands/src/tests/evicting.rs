@@ -253,9 +253,9 @@ fn the_clock_of_accesses_runs_for_reads_and_writes() {
 fn the_largest_clients_are_closed_when_all_take_too_much() {
     let mut node = Node::new();
     node.send(3, "client no-evict on");
-    node.session(2).out = vec![0; 60_000];
-    node.session(3).out = vec![0; 90_000];
-    node.engine.settings.maxmemory_clients = crate::settings::ClientsMemory::Bytes(50_000);
+    node.session(2).out = vec![0; 160_000];
+    node.session(3).out = vec![0; 190_000];
+    node.engine.settings.maxmemory_clients = crate::settings::ClientsMemory::Bytes(150_000);
     node.engine.tend_clients();
     let closed = node.effects();
     assert!(
