@@ -1,7 +1,7 @@
 //! What the keyspace costs: batches against single lookups, snapshots, writes beside a snapshot, bytes per key.
 //!
-//! `cargo bench -p rejoin-keyspace` runs all parts; `-- batches`, `-- snapshots` or `-- memory` one of them. The node
-//! runs jemalloc with huge pages: set `_RJEM_MALLOC_CONF=thp:always` to measure as it does.
+//! `cargo bench -p rejoin-keyspace` runs all parts; `-- batches`, `-- snapshots`, `-- collections` or `-- memory` one of
+//! them. The node runs jemalloc with huge pages: set `_RJEM_MALLOC_CONF=thp:always` to measure as it does.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rejoin_keyspace::{
-    Database, HashLimits, HashSeed, Key, KeyHash, Keyspace, KeyspaceOptions, StringForm, Value,
+    Database, HashLimits, HashSeed, Key, KeyHash, Keyspace, KeyspaceOptions, ListLimits, SetLimits,
+    SortedSetLimits, StringForm, Value,
 };
 use rejoin_protocol::{DbIndex, NextOffset, UnixMillis};
 use rustix::time::{ClockId, clock_gettime};
@@ -38,6 +39,9 @@ fn main() {
     }
     if runs("snapshots") {
         snapshots(5_000_000, 1_000_000);
+    }
+    if runs("collections") {
+        collections(1_000_000);
     }
     if runs("memory") {
         memory();
@@ -235,29 +239,6 @@ fn snapshots(count: usize, fields: usize) {
     distribution("HSET, no snapshot", rounds, |round| {
         set_field(&mut keyspace, b"large hash", &field_keys[round], &[b'w'; VALUE_BYTES]);
     });
-    // The image is walked again and again by the other thread until the writes are done, but never given back.
-    let while_scanned = |keyspace: &mut Keyspace, writes: &mut dyn FnMut(&mut Keyspace)| {
-        let image = keyspace.snapshot();
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let databases = image.into_databases();
-                let mut bytes = 0;
-                while !done.load(Ordering::Relaxed) {
-                    for (_, database) in &databases {
-                        database.for_each(&mut |entry| {
-                            if !done.load(Ordering::Relaxed) {
-                                bytes += entry.key().len() + scan_value(entry);
-                            }
-                        });
-                    }
-                }
-                black_box(bytes);
-            });
-            writes(keyspace);
-            done.store(true, Ordering::Relaxed);
-        });
-    };
     while_scanned(&mut keyspace, &mut |keyspace| {
         distribution("SET beside a snapshot", rounds, |round| set(keyspace, round));
         report(&format!("  copied: {} MB", keyspace.bytes_copied_for_snapshots() >> 20));
@@ -280,6 +261,103 @@ fn snapshots(count: usize, fields: usize) {
     }
     let nanos = begin.elapsed().as_nanos() as f64 / f64::from(entries);
     report(&format!("  draining a snapshot: {nanos:.0} ns per entry"));
+}
+
+/// Calls `writes` while another thread walks a snapshot again and again, which is never given back until they are done.
+fn while_scanned(keyspace: &mut Keyspace, writes: &mut dyn FnMut(&mut Keyspace)) {
+    let image = keyspace.snapshot();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let databases = image.into_databases();
+            let mut bytes = 0;
+            while !done.load(Ordering::Relaxed) {
+                for (_, database) in &databases {
+                    database.for_each(&mut |entry| {
+                        if !done.load(Ordering::Relaxed) {
+                            bytes += entry.key().len() + scan_value(entry);
+                        }
+                    });
+                }
+            }
+            black_box(bytes);
+        });
+        writes(keyspace);
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// One write into a large collection: which member of it, and a number that differs each time.
+type CollectionWrite = fn(&mut Keyspace, Key<'_>, &KeyBytes, usize);
+
+/// Single writes into a set, a sorted set and a list of `count` members, without and beside a snapshot.
+fn collections(count: usize) {
+    let members = shuffled_keys(count);
+    let parts: [(&str, CollectionWrite, CollectionWrite); 3] = [
+        ("SADD, SREM", add_to_set, exchange_in_set),
+        ("ZADD", set_score, set_score),
+        ("LSET", push_to_list, set_in_list),
+    ];
+    for (name, fill, write) in parts {
+        let mut keyspace = empty_keyspace();
+        let key = keyspace.key(b"large");
+        for (number, member) in members.iter().enumerate() {
+            fill(&mut keyspace, key, member, number);
+        }
+        let rounds = 200_000;
+        let mut number = count;
+        let mut write_all = |keyspace: &mut Keyspace, label: &str| {
+            distribution(label, rounds, |round| {
+                number += 1;
+                keyspace.set_position(NextOffset::new(number as u64));
+                write(keyspace, key, &members[round], number);
+            });
+        };
+        report(&format!("a collection of {count} members"));
+        write_all(&mut keyspace, &format!("{name}, no snapshot"));
+        while_scanned(&mut keyspace, &mut |keyspace| {
+            write_all(keyspace, &format!("{name} beside a snapshot"));
+            report(&format!("  copied: {} MB", keyspace.bytes_copied_for_snapshots() >> 20));
+        });
+    }
+}
+
+fn add_to_set(keyspace: &mut Keyspace, key: Key<'_>, member: &KeyBytes, _: usize) {
+    if let Some(mut set) = keyspace.database_mut(DB).set_mut(key, SetLimits::default()) {
+        set.add(member);
+    }
+}
+
+/// Takes a member out, or puts it back.
+fn exchange_in_set(keyspace: &mut Keyspace, key: Key<'_>, member: &KeyBytes, _: usize) {
+    if let Some(mut set) = keyspace.database_mut(DB).set_mut(key, SetLimits::default())
+        && !set.remove(member)
+    {
+        set.add(member);
+    }
+}
+
+/// Gives a member a score far from the one it had.
+fn set_score(keyspace: &mut Keyspace, key: Key<'_>, member: &KeyBytes, number: usize) {
+    let score = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+    if let Some(mut set) = keyspace.database_mut(DB).sorted_set_mut(key, SortedSetLimits::default()) {
+        set.set(member, score as f64);
+    }
+}
+
+fn push_to_list(keyspace: &mut Keyspace, key: Key<'_>, element: &KeyBytes, _: usize) {
+    if let Some(mut list) = keyspace.database_mut(DB).list_mut(key, ListLimits::default()) {
+        list.push_back(element);
+        list.settle();
+    }
+}
+
+/// Exchanges an element anywhere.
+fn set_in_list(keyspace: &mut Keyspace, key: Key<'_>, element: &KeyBytes, number: usize) {
+    if let Some(mut list) = keyspace.database_mut(DB).list_mut(key, ListLimits::default()) {
+        let place = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24;
+        list.set(place as usize % list.view().len(), element);
+    }
 }
 
 fn scan_value(entry: &rejoin_keyspace::Entry) -> usize {
