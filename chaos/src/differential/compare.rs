@@ -60,6 +60,8 @@ impl Comparison {
             "HELLO" => Self::Hello,
             "CLIENT" if matches!(upper(args, 1).as_str(), "ID" | "INFO" | "LIST") => Self::Kind,
             "OBJECT" if matches!(upper(args, 1).as_str(), "REFCOUNT" | "IDLETIME") => Self::Kind,
+            // Without names it tells how long everything took that came before.
+            "LATENCY" if args.len() == 2 && upper(args, 1) == "HISTOGRAM" => Self::Kind,
             _ => Self::Exact,
         }
     }
@@ -187,6 +189,16 @@ mod tests {
         assert!(Comparison::Pairs.holds(&bulks(&["a", "1", "b", "2"]), &bulks(&["b", "2", "a", "1"]), 0));
         assert!(!Comparison::Pairs.holds(&bulks(&["a", "1", "b", "2"]), &bulks(&["a", "2", "b", "1"]), 0));
         assert!(!Comparison::Exact.holds(&bulks(&["a", "b"]), &bulks(&["b", "a"]), 0));
+    }
+
+    #[test]
+    fn how_long_commands_took_is_not_compared_and_those_that_never_came_are() {
+        let histogram = |names: &[&str]| {
+            let words = ["LATENCY", "histogram"].iter().chain(names).map(|word| word.as_bytes().to_vec());
+            Comparison::of(&words.collect::<Vec<_>>())
+        };
+        assert_eq!(histogram(&[]), Comparison::Kind);
+        assert_eq!(histogram(&["nosuch"]), Comparison::Exact);
     }
 
     #[test]

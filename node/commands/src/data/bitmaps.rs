@@ -175,6 +175,8 @@ fn bitcount(call: &mut Call<'_>) -> Result<(), Failure> {
     if args.len() == 1 || args.len() > 3 {
         return Err(Failure::Syntax);
     }
+    // Both ends are read before the unit; for BITPOS the unit comes before the end.
+    args.iter().take(2).try_for_each(|end| integer(end).map(drop))?;
     let stretch = Stretch::parse(args)?;
     // For BITPOS these two meet at the first byte where the string is short; Redis looks at it here only.
     let is_backwards = stretch.begin < 0 && stretch.end < 0 && stretch.begin > stretch.end;

@@ -36,6 +36,8 @@ fn bits_are_counted_and_found_in_ranges_of_bytes_and_bits() {
         ("BITCOUNT none", "0"),
         ("BITCOUNT s 0", "-ERR syntax error"),
         ("BITCOUNT s 0 0 NOSUCH", "-ERR syntax error"),
+        ("BITCOUNT s 0 x NOSUCH", "-ERR value is not an integer or out of range"),
+        ("BITPOS s 1 0 x NOSUCH", "-ERR syntax error"),
         ("BITPOS s 1", "1"),
         ("BITPOS s 0 1", "8"),
         ("BITPOS s 1 2 4", "17"),
