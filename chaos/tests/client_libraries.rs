@@ -1,13 +1,15 @@
-//! Client libraries do their ordinary work against the node: the `redis` crate, with its own idea of each reply's type.
+//! Client libraries do their ordinary work against the node: the `redis` crate, with its own idea of
+//! each reply's type, and redis-py, by a script of its own.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use redis::{Client, Commands, Connection, ConnectionLike, ExistenceCheck, SetExpiry, SetOptions, Value};
-use rejoin_chaos::servers::{Binary, Server};
+use rejoin_chaos::servers::{Binary, Server, workspace_root};
 
 fn node() -> Server {
     Server::start(&Binary::node(None).unwrap(), &[]).unwrap()
@@ -134,4 +136,17 @@ fn subscribers_and_blocked_clients_are_served() {
         assert_eq!(popped.join().unwrap(), ("queue".to_owned(), "job".to_owned()));
         assert_eq!(connection.blpop::<_, Value>("queue", 0.01).unwrap(), Value::Nil);
     });
+}
+
+#[test]
+fn redis_py_is_served() {
+    let server = node();
+    let library = workspace_root().join("target/test-servers/python");
+    assert!(library.join("redis").is_dir(), "redis-py is not installed: run .ci/install-test-servers");
+    let mut script = Command::new("timeout");
+    script.args(["120", "python3", "-B"]).arg(workspace_root().join("chaos/tests/redis_py.py"));
+    let output = script.arg(server.port().to_string()).env("PYTHONPATH", library).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("was served"), "{text}{complaint}");
 }
