@@ -48,6 +48,13 @@ const EVENTS_LEFT_OUT: &[EventLeftOut] = &[
         event: "keymiss",
         reason: "as for BITCOUNT",
     },
+    EventLeftOut {
+        oracles: ALL,
+        command: "SORT",
+        event: "keymiss",
+        reason: "the members of a set are looked up in whatever order they lie",
+    },
+    EventLeftOut { oracles: ALL, command: "SORT_RO", event: "keymiss", reason: "as for SORT" },
 ];
 
 const ALL: &[Oracle] = &[Oracle::Redis7, Oracle::Redis8, Oracle::Valkey9];

@@ -52,6 +52,12 @@ impl Pair {
         self.tally
     }
 
+    /// The server under test, to attach a replica to it.
+    #[must_use]
+    pub fn subject(&self) -> &Server {
+        &self.subject_server
+    }
+
     pub(super) fn connect(&self) -> Result<Both> {
         Ok(Both { oracle: self.oracle_server.client()?, subject: self.subject_server.client()? })
     }
