@@ -58,6 +58,8 @@ pub struct MasterSeed {
 pub struct Master {
     core: MasterCore,
     seed: MasterSeed,
+    /// The log's number for the stream's name, as far as we have heard of it.
+    name: u64,
     /// Replicas that were promised history, until the `AofSender` has answered.
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
@@ -71,6 +73,7 @@ impl Master {
         Self {
             core: MasterCore::new(Lineage::new(seed.replid), seed.full_syncs_max),
             seed,
+            name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
         }
@@ -101,7 +104,7 @@ impl Master {
 
     fn continue_stream(&mut self, attach: AttachReplica, from: NextOffset, replid: ReplicationId) {
         let replica = attach.replica;
-        match self.seed.log.open_cursor(from) {
+        match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
                 let bytes = cursor.lag();
                 tracing::info!(
@@ -290,6 +293,7 @@ impl Handler<Promote> for Master {
     type Result = ();
 
     fn handle(&mut self, promoted: Promote, _: &mut Self::Context) {
+        self.name = promoted.name;
         let to_close = self.core.promote(promoted.replid, promoted.at);
         self.close(to_close, Some(promoted.at), "the stream goes on under a new replid");
         self.settle();
@@ -309,6 +313,7 @@ impl Handler<AdoptLineage> for Master {
     type Result = ();
 
     fn handle(&mut self, adopted: AdoptLineage, _: &mut Self::Context) {
+        self.name = adopted.name;
         let to_close = self.core.adopt_lineage(adopted.replid, adopted.at);
         self.close(to_close, Some(adopted.at), "the master's stream goes on under a new replid");
         self.core.handle_upstream(true);

@@ -77,6 +77,8 @@ pub struct Promote {
     pub replid: ReplicationId,
     /// The last byte that both names share.
     pub at: Offset,
+    /// The log's number for the new name.
+    pub name: u64,
 }
 
 /// This node follows a master from now on. From the shard.
@@ -92,6 +94,8 @@ pub struct AdoptLineage {
     pub replid: ReplicationId,
     /// The last byte that both names share.
     pub at: Offset,
+    /// The log's number for the new name.
+    pub name: u64,
 }
 
 /// Our data was replaced by a full sync. From the shard.

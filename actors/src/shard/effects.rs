@@ -148,7 +148,8 @@ impl Shard {
         self.replid = ReplicationId::from_random((self.random_id)());
         self.engine.status.replid = self.replid;
         self.engine.log.set_selected(None);
-        self.control.promote(Promote { replid: self.replid, at: self.visible() });
+        let name = self.log.begin_name();
+        self.control.promote(Promote { replid: self.replid, at: self.visible(), name });
     }
 
     /// DEBUG CHANGE-REPL-ID.

@@ -178,7 +178,8 @@ impl Shard {
         }
         self.replid = replid;
         self.engine.status.replid = replid;
-        self.control.adopt_lineage(AdoptLineage { replid, at });
+        let name = self.log.begin_name();
+        self.control.adopt_lineage(AdoptLineage { replid, at, name });
     }
 
     /// Lets go of all clients; what was executed is published, and replicas are asked how far they are.

@@ -26,6 +26,8 @@ pub struct Cursor {
     shared: Arc<Shared>,
     /// Which of the log's streams it reads.
     generation: u64,
+    /// By which of its names it knows that stream.
+    name: u64,
     /// The block that holds the byte after `position`; the one before it while that byte does not exist yet.
     block: Arc<Block>,
     /// The last byte consumed.
@@ -35,9 +37,14 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(shared: Arc<Shared>, generation: u64, block: Arc<Block>, position: Offset) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (generation, name): (u64, u64),
+        block: Arc<Block>,
+        position: Offset,
+    ) -> Self {
         assert!(block.start() <= position && position <= block.end(), "a cursor stands in its block");
-        Self { shared, generation, block, position, offered: 0 }
+        Self { shared, generation, name, block, position, offered: 0 }
     }
 
     /// The byte it reads next.
@@ -78,12 +85,16 @@ impl Cursor {
         self.position = self.position.advance(ByteCount::of(count));
     }
 
-    /// The border of the stream that this cursor reads. The order of the two loads matters: a border of a newer
-    /// stream brings the newer generation with it.
+    /// The border of the stream that this cursor reads, as far as its name goes. The order of the loads matters: a border
+    /// of a newer stream brings the newer generation with it, and one of a newer name that name.
     fn border(&self) -> Result<Offset, CursorEnd> {
         let visible = self.shared.visible();
         if self.shared.generation.load(Ordering::Acquire) != self.generation {
             return Err(CursorEnd::LogRestarted);
+        }
+        if self.shared.name.load(Ordering::Acquire) != self.name {
+            let end = self.shared.end_of_name(self.name).unwrap_or(self.position);
+            return Ok(visible.min(end).max(self.position));
         }
         Ok(visible)
     }

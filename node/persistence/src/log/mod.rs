@@ -7,6 +7,7 @@
 //! Invariants:
 //! * `first_held <= visible + 1 <= appended + 1`, and readers never see a byte past `visible`;
 //! * what is visible ends at a border: the writer says where one is by [`HotLog::publish`];
+//! * a cursor that was opened under one name of the stream sees no byte of the next name ([`HotLog::begin_name`]);
 //! * the log itself holds at least the budget once that much was written, and less than a block more;
 //! * a block that was released lives as long as a cursor reads it or one before it: [`LogHandle::bytes_pinned`].
 
@@ -39,6 +40,10 @@ struct Shared {
     /// Counts restarts. Stored before the first `visible` of the new stream, so that whoever loads that `visible`
     /// with Acquire sees that its cursor belongs to an old one.
     generation: AtomicU64,
+    /// Counts names of the stream. Stored before the first `visible` under the new name, as `generation` is.
+    name: AtomicU64,
+    /// Where the last few names ended, the oldest first.
+    name_ends: Mutex<VecDeque<(u64, Offset)>>,
     /// The last byte before the first held. Stored by the writer when it releases blocks.
     before_first: AtomicU64,
     /// The memory budget. Stored by handles, read by the writer at each publish.
@@ -58,6 +63,12 @@ impl Shared {
 
     fn before_first(&self) -> Offset {
         Offset::new(self.before_first.load(Ordering::Acquire))
+    }
+
+    /// The last byte of a name that is not the present one; `None` when it ended too long ago.
+    fn end_of_name(&self, name: u64) -> Option<Offset> {
+        let ends = self.name_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.iter().find(|(ended, _)| *ended == name).map(|(_, end)| *end)
     }
 
     /// The published blocks. A panic elsewhere cannot leave them half changed, so a poisoned lock is taken over.
@@ -121,6 +132,12 @@ impl LogHandle {
     /// A cursor at `at`, which must lie within what is held or be the byte after the last: Redis' rule for PSYNC,
     /// `first_held <= at <= visible + 1`. Wanting byte 0 is the same as wanting byte 1.
     pub fn open_cursor(&self, at: NextOffset) -> Result<Cursor, NotHeld> {
+        self.open_cursor_under(self.shared.name.load(Ordering::Acquire), at)
+    }
+
+    /// As [`LogHandle::open_cursor`], for a reader that knows the stream by a name of [`HotLog::begin_name`], 0 being the
+    /// first: it sees nothing of later names.
+    pub fn open_cursor_under(&self, name: u64, at: NextOffset) -> Result<Cursor, NotHeld> {
         let blocks = self.shared.blocks();
         // Under the lock the first block stays held and no restart happens; the border may move on meanwhile.
         let (visible, before_first) = (self.shared.visible(), self.shared.before_first());
@@ -136,7 +153,7 @@ impl LogHandle {
         )]
         let block = Arc::clone(block.expect("a held position lies in a block"));
         let generation = self.shared.generation.load(Ordering::Acquire);
-        Ok(Cursor::new(Arc::clone(&self.shared), generation, block, position))
+        Ok(Cursor::new(Arc::clone(&self.shared), (generation, name), block, position))
     }
 }
 

@@ -357,3 +357,30 @@ fn readers_on_other_threads_see_right_bytes_up_to_borders() {
     }
     assert_eq!(log.handle().bytes_pinned(), ByteCount::ZERO);
 }
+
+#[test]
+fn a_cursor_sees_nothing_of_the_streams_next_name() {
+    let mut log = HotLog::new(Offset::ZERO, budget(1024));
+    let handle = log.handle();
+    let mut first = handle.open_cursor(NextOffset::new(1)).unwrap();
+    log.append(b"old");
+    log.publish();
+    assert_eq!(log.begin_name(), 1);
+    log.append(b"new");
+    log.publish();
+    assert_eq!(read_all(&mut first), b"old");
+    assert_eq!(first.lag(), ByteCount::ZERO);
+    assert_eq!(read_all(&mut handle.open_cursor(NextOffset::new(1)).unwrap()), b"oldnew");
+    // Whoever has not heard of the new name yet opens under the old one, even behind its end.
+    assert_eq!(read_all(&mut handle.open_cursor_under(0, NextOffset::new(2)).unwrap()), b"ld");
+    assert_eq!(read_all(&mut handle.open_cursor_under(0, NextOffset::new(5)).unwrap()), b"");
+    let mut second = handle.open_cursor(NextOffset::new(4)).unwrap();
+    for _ in 0..100 {
+        log.begin_name();
+        log.append(b"x");
+        log.publish();
+    }
+    // The end of its name is forgotten; what it has read stays where it is.
+    assert_eq!(read_all(&mut second), b"");
+    assert_eq!(second.position(), NextOffset::new(4));
+}

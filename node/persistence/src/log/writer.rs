@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoin_protocol::{ByteCount, Offset};
 
@@ -21,6 +21,9 @@ const SPARE_BLOCKS_MAX: usize = 4;
 /// Blocks that one publish releases beyond as many as it adds, so that a budget that was cut from gigabytes does not
 /// stall the shard; the rest goes with the publishes that follow.
 const EXTRA_RELEASES_PER_PUBLISH_MAX: usize = 32;
+
+/// Ends of earlier names that are remembered. A cursor under an older one has nothing to read any more.
+const NAME_ENDS_MAX: usize = 64;
 
 /// The writing end; owned by the shard.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ impl HotLog {
         let shared = Shared {
             visible: OwnLine(AtomicU64::new(start.get())),
             generation: AtomicU64::new(0),
+            name: AtomicU64::new(0),
+            name_ends: Mutex::default(),
             before_first: AtomicU64::new(start.get()),
             budget: AtomicU64::new(budget.get()),
             bytes_kept: AtomicU64::new(block_bytes as u64),
@@ -141,6 +146,20 @@ impl HotLog {
         }
         self.tail.cut_back();
         self.appended = self.visible;
+    }
+
+    /// The stream goes on under another name behind what is visible now. Who follows it by the old name is to hold no
+    /// byte of the new one, or it could not say where it stands: cursors that are open end here. Returns the number of
+    /// the new name.
+    pub fn begin_name(&mut self) -> u64 {
+        let ended = self.shared.name.load(Ordering::Relaxed);
+        let mut ends = self.shared.name_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if ends.len() == NAME_ENDS_MAX {
+            ends.pop_front();
+        }
+        ends.push_back((ended, self.visible));
+        self.shared.name.store(ended + 1, Ordering::Release);
+        ended + 1
     }
 
     /// The last byte appended, visible or not.
