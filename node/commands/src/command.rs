@@ -44,7 +44,7 @@ bitflags! {
         const MOVABLE_KEYS = 1 << 14;
         /// Not counted by `CLIENT NO-TOUCH`-like accounting: must not refresh access clocks.
         const NO_TOUCH = 1 << 15;
-        /// Refused unless `enable-debug-command` allows it.
+        /// Refused unless `enable-debug-command` (for MODULE `enable-module-command`) allows it.
         const PROTECTED = 1 << 16;
         /// Never in the slow log: what it executes stands there itself.
         const SKIP_SLOWLOG = 1 << 17;

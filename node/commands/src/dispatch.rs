@@ -147,19 +147,21 @@ impl Engine {
 
     #[cold]
     fn admit_protected(&self, session: &Session, command: &Command) -> Result<(), Refusal> {
-        let allowed = match self.settings.enable_debug_command.as_str() {
-            "yes" => true,
-            "local" => session.is_local(),
+        let name = table::full_name(command);
+        let name = name.split_once('|').map_or(name, |(container, _)| container);
+        let allowed = match self.settings.get(&format!("enable-{name}-command")).as_deref() {
+            Some("yes") => true,
+            Some("local") => session.is_local(),
             _ => false,
         };
         if allowed {
             return Ok(());
         }
         Err(Refusal::text(format!(
-            "ERR {} command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+            "ERR {} command not allowed. If the enable-{name}-command option is set to \"local\", you can run it from a \
              local connection, otherwise you need to set this option in the configuration file, and then restart the \
              server.",
-            command.name.to_ascii_uppercase()
+            name.to_ascii_uppercase()
         )))
     }
 

@@ -4,6 +4,8 @@ use super::reply_help;
 use crate::{Call, Command, Failure, Flags};
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
+/// Refused unless `enable-module-command` allows it.
+const LOADS: Flags = ADMIN.union(Flags::PROTECTED);
 
 /// The rows of this file.
 pub(crate) const COMMANDS: &[Command] =
@@ -12,9 +14,9 @@ pub(crate) const COMMANDS: &[Command] =
 const SUBCOMMANDS: &[Command] = &[
     row("help", 2, Flags::LOADING.union(Flags::STALE), "5.0.0", "Lists the subcommands.", help),
     row("list", 2, ADMIN, "4.0.0", "Tells the modules that are loaded: none.", list),
-    row("load", -3, ADMIN, "4.0.0", "Loads a module; always refused.", load),
-    row("loadex", -3, ADMIN, "7.0.0", "Loads a module with settings; always refused.", load),
-    row("unload", 3, ADMIN, "4.0.0", "Unloads a module; always refused.", unload),
+    row("load", -3, LOADS, "4.0.0", "Loads a module; always refused.", load),
+    row("loadex", -3, LOADS, "7.0.0", "Loads a module with settings; always refused.", load),
+    row("unload", 3, LOADS, "4.0.0", "Unloads a module; always refused.", unload),
 ];
 
 const fn row(
@@ -51,23 +53,11 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As Redis refuses it without `enable-module-command`, and as it fails with that.
-fn load(call: &mut Call<'_>) -> Result<(), Failure> {
-    admit(call)?;
+/// As it fails in Redis where there is no such file.
+fn load(_: &mut Call<'_>) -> Result<(), Failure> {
     Err(Failure::text("ERR Error loading the extension. Please check the server logs."))
 }
 
-fn unload(call: &mut Call<'_>) -> Result<(), Failure> {
-    admit(call)?;
+fn unload(_: &mut Call<'_>) -> Result<(), Failure> {
     Err(Failure::text("ERR Error unloading module: no such module with that name"))
-}
-
-fn admit(call: &Call<'_>) -> Result<(), Failure> {
-    if call.engine.settings.get("enable-module-command").as_deref() == Some("yes") {
-        return Ok(());
-    }
-    Err(Failure::text(
-        "ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a \
-         local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-    ))
 }
