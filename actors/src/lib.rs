@@ -39,6 +39,7 @@ mod background;
 pub mod buffer_manager;
 pub mod clock;
 pub mod control;
+pub mod disk;
 pub mod events;
 pub mod links;
 pub mod mailbox;

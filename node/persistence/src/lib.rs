@@ -1,9 +1,11 @@
-//! What is kept: the log's hot blocks and the RDB codec. Segments and the manifest join them here.
+//! What is kept: the log's hot blocks, the files of log and snapshots, and the RDB codec.
 //!
-//! It does no I/O of its own: bytes come from and go to `std::io` traits that the caller supplies. The log knows
-//! bytes, offsets and borders; only the RDB codec knows the keyspace.
+//! It does no I/O of its own: bytes come from and go to `std::io` traits and a [`storage::Storage`] that the caller
+//! supplies. The log knows bytes, offsets and borders; only the RDB codec knows the keyspace.
 //!
-//! Read in this order: [`log`] (blocks, the writer, cursors), [`rdb`] (encode a snapshot, decode a payload).
+//! Read in this order: [`log`] (blocks, the writer, cursors), [`storage`] (what is asked of a disk), [`rdb`] (encode a
+//! snapshot, decode a payload).
 
 pub mod log;
 pub mod rdb;
+pub mod storage;

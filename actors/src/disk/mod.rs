@@ -1,0 +1,5 @@
+//! The node's files.
+
+mod folder;
+
+pub use folder::FolderStorage;
