@@ -6,6 +6,9 @@
 //! Read in this order: [`log`] (blocks, the writer, cursors), [`storage`] (what is asked of a disk), [`rdb`] (encode a
 //! snapshot, decode a payload).
 
+pub mod files;
 pub mod log;
+pub mod manifest;
 pub mod rdb;
+pub mod segment;
 pub mod storage;
