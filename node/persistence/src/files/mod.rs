@@ -232,8 +232,7 @@ impl LogFiles {
         self.writer.seal(now)?;
         let seq = self.manifest.next_increment_seq();
         let preamble_bytes = preamble(self.db).len() as u64;
-        let file =
-            ManifestFile::increment(&self.options.name, seq, self.writer.end().get(), preamble_bytes);
+        let file = ManifestFile::increment(&self.options.name, seq, self.writer.end().get(), preamble_bytes);
         let writer = self.create_segment(&file, now)?;
         let sealed = std::mem::replace(&mut self.writer, writer);
         self.sealed_bytes += sealed.bytes();
@@ -293,8 +292,7 @@ impl LogFiles {
             increment_bytes: old_bytes,
             awaited_base: std::mem::replace(&mut self.awaits_base, false),
         });
-        self.sealed_bytes =
-            if new_bytes == 0 { 0 } else { self.sealed_bytes.saturating_sub(old_bytes) };
+        self.sealed_bytes = if new_bytes == 0 { 0 } else { self.sealed_bytes.saturating_sub(old_bytes) };
         self.manifest.increments = since;
         self.is_unpublished = false;
         BaseInstallation {

@@ -223,7 +223,8 @@ fn segments_of_ours(
     let torn = segments.iter().position(|segment| segment.standing(options.boot) == Standing::Torn);
     if let Some(torn) = torn {
         let end = segments[torn].end_present();
-        if let Some(later) = segments[torn + 1..].iter().find(|later| later.end_present() > later.head.start) {
+        if let Some(later) = segments[torn + 1..].iter().find(|later| later.end_present() > later.head.start)
+        {
             return Err(LogFlaw::Gap { path: later.path.clone(), start: later.head.start, end });
         }
         segments.truncate(torn + 1);

@@ -121,7 +121,7 @@ impl SegmentWriter {
         let side = storage.open(&side_path(path), Open::Existing)?;
         let head = SegmentHead { boot, ..segment.head.clone() };
         let kept = segment.marks.iter().take_while(|mark| mark.offset <= end.end).count();
-        let mut writer = Self {
+        let writer = Self {
             chain: Chain::from_value(end.chain),
             end: end.end,
             marked: kept.checked_sub(1).map_or(head.start, |last| segment.marks[last].offset),

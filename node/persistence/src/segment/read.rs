@@ -49,7 +49,9 @@ pub enum SegmentFlaw {
         written: u64,
     },
     /// Its bytes are not those that were written.
-    #[error("{path} is damaged between its bytes {from} and {to}: the chained checksum is {computed:016x}, not {stated:016x}")]
+    #[error(
+        "{path} is damaged between its bytes {from} and {to}: the chained checksum is {computed:016x}, not {stated:016x}"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -140,7 +142,9 @@ impl StoredSegment {
         match self.bytes.cmp(&self.place(self.stated.end)) {
             std::cmp::Ordering::Equal => Standing::Whole,
             std::cmp::Ordering::Less => Standing::Torn,
-            std::cmp::Ordering::Greater if self.stated.is_sealed || self.head.boot == boot => Standing::Touched,
+            std::cmp::Ordering::Greater if self.stated.is_sealed || self.head.boot == boot => {
+                Standing::Touched
+            }
             std::cmp::Ordering::Greater => Standing::Uncertain,
         }
     }

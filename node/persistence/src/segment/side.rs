@@ -208,7 +208,10 @@ mod tests {
     fn head() -> SegmentHead {
         let id = |byte| ReplicationId::from_random([byte; 20]);
         SegmentHead {
-            stream: StreamName { replid: id(1), ancestors: vec![(id(2), Offset::new(70)), (id(3), Offset::ZERO)] },
+            stream: StreamName {
+                replid: id(1),
+                ancestors: vec![(id(2), Offset::new(70)), (id(3), Offset::ZERO)],
+            },
             start: Offset::new(1 << 40),
             preamble: 23,
             db: DbIndex::new(5),
