@@ -325,6 +325,7 @@ impl Handler<ReplaceLineage> for Master {
     type Result = ();
 
     fn handle(&mut self, replaced: ReplaceLineage, _: &mut Self::Context) {
+        self.name = replaced.name;
         let to_close = self.core.replace_lineage(replaced.replid);
         self.close(to_close, None, "our data was replaced by a full sync");
         self.core.handle_upstream(true);

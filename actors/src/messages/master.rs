@@ -104,6 +104,8 @@ pub struct AdoptLineage {
 pub struct ReplaceLineage {
     /// The stream's name now.
     pub replid: ReplicationId,
+    /// The log's number for that name.
+    pub name: u64,
 }
 
 /// The link to our master went down. From the shard.

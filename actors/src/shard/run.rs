@@ -14,6 +14,7 @@ use rejoin_commands::{Engine, MonotonicClock, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
 use rejoin_persistence::log::HotLog;
 use rejoin_protocol::{Offset, ReplicationId};
+use rejoin_replication::Lineage;
 use rejoin_transports::{
     Endpoint,
     tls::{TlsError, TlsShared},
@@ -231,7 +232,11 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         engine,
         log_handle: seed.log.handle(),
         log: seed.log,
-        replid: seed.replid,
+        disk: None,
+        unwritten: Vec::new(),
+        tail: Vec::new(),
+        releases_held: false,
+        lineage: Lineage::new(seed.replid),
         has_masters_stream: false,
         connections: Slab::new(),
         keys: HashMap::new(),

@@ -96,6 +96,8 @@ pub struct LogFiles {
     is_unpublished: bool,
     writer: SegmentWriter,
     stream: StreamName,
+    /// The segment belongs to the stream's earlier name, and no other could be begun yet.
+    is_renamed: bool,
     /// The database selected at the end.
     db: DbIndex,
     /// Segments that were sealed and may not have been synced.
@@ -154,6 +156,7 @@ impl LogFiles {
             awaits_base: !is_empty,
             is_unpublished: is_empty,
             stream,
+            is_renamed: false,
             db,
             unsynced: Vec::new(),
             sealed_bytes: 0,
@@ -188,6 +191,7 @@ impl LogFiles {
             is_unpublished: true,
             writer,
             stream: place.stream,
+            is_renamed: false,
             db: place.db,
             unsynced: Vec::new(),
             sealed_bytes,
@@ -195,6 +199,19 @@ impl LogFiles {
             replaced: None,
             orphans: Vec::new(),
         }
+    }
+
+    /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.
+    /// After an error everything is as it was.
+    pub fn begin_again(&mut self, place: StreamPlace, now: UnixMillis) -> io::Result<()> {
+        let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
+        let old: Vec<ManifestFile> =
+            self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
+        let names = Manifest { history: old.clone(), ..Manifest::default() };
+        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, false, now)?;
+        begun.orphans = old;
+        *self = begun;
+        Ok(())
     }
 
     /// A number for an increment whose name no file in the folder has.
@@ -214,7 +231,7 @@ impl LogFiles {
     /// Appends bytes of the stream that end at a border; `selected` is the database selected there, if it is known to
     /// have changed. All of them are in the file afterwards or, after an error, none.
     pub fn append(&mut self, bytes: &[u8], selected: Option<DbIndex>, now: UnixMillis) -> io::Result<()> {
-        if self.writer.bytes() >= self.options.segment_bytes {
+        if self.is_renamed || self.writer.bytes() >= self.options.segment_bytes {
             self.rotate(now)?;
         }
         self.writer.append(bytes, now)?;
@@ -226,7 +243,7 @@ impl LogFiles {
 
     /// Goes on in a new segment, unless nothing was written to the present one.
     pub fn rotate(&mut self, now: UnixMillis) -> io::Result<()> {
-        if self.writer.end() == self.writer.head().start {
+        if self.writer.end() == self.writer.head().start && !self.is_renamed {
             return Ok(());
         }
         self.writer.seal(now)?;
@@ -238,7 +255,7 @@ impl LogFiles {
         self.sealed_bytes += sealed.bytes();
         self.unsynced.push(sealed.files());
         self.manifest.increments.push(file);
-        self.is_unpublished = true;
+        (self.is_unpublished, self.is_renamed) = (true, false);
         Ok(())
     }
 
@@ -257,15 +274,8 @@ impl LogFiles {
 
     /// The stream goes on under another name from here.
     pub fn rename_stream(&mut self, stream: StreamName, now: UnixMillis) -> io::Result<()> {
-        self.stream = stream;
-        if self.writer.end() > self.writer.head().start {
-            return self.rotate(now);
-        }
-        // Nothing was written under the old name: the file is begun anew.
-        if let Some(file) = self.manifest.increments.last().cloned() {
-            self.writer = self.create_segment(&file, now)?;
-        }
-        Ok(())
+        (self.stream, self.is_renamed) = (stream, true);
+        self.rotate(now)
     }
 
     /// Begins a base that stands at the present end: what is appended from here on goes to a new segment.
