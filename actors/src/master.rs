@@ -326,7 +326,7 @@ impl Handler<ReplaceLineage> for Master {
 
     fn handle(&mut self, replaced: ReplaceLineage, _: &mut Self::Context) {
         self.name = replaced.name;
-        let to_close = self.core.replace_lineage(replaced.replid);
+        let to_close = self.core.replace_lineage(replaced.lineage);
         self.close(to_close, None, "our data was replaced by a full sync");
         self.core.handle_upstream(true);
         self.settle();

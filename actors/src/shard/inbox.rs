@@ -169,7 +169,7 @@ impl Shard {
             debug_assert_eq!(session.kind, SessionKind::Master);
         }
         self.restart_log_files();
-        self.control.replace_lineage(ReplaceLineage { replid, name });
+        self.control.replace_lineage(ReplaceLineage { lineage: self.lineage.clone(), name });
         true
     }
 

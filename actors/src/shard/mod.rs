@@ -23,6 +23,7 @@ pub(crate) mod listener;
 pub(crate) mod log_files;
 pub mod metrics;
 pub(crate) mod process;
+mod recovery;
 pub mod run;
 mod shutdown;
 pub(crate) mod ticks;
