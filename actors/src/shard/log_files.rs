@@ -17,7 +17,7 @@ use rejoin_persistence::{
     files::{BaseTask, LogFiles, LogFilesOptions, StreamPlace, SyncTask},
     rdb::{self, EncodeOptions, LocalFile, StreamPosition},
     segment::StreamName,
-    storage::{Open, Storage, Writer},
+    storage::{FolderLock, Open, Storage, Writer},
 };
 use rejoin_protocol::{DbIndex, UnixMillis};
 use rejoin_replication::Lineage;
@@ -45,6 +45,8 @@ pub(crate) struct DiskLog {
     files: LogFiles,
     worker: DiskWorker,
     reports: mpsc::Sender<ShardMessage>,
+    /// Keeps other nodes away.
+    _lock: FolderLock,
     /// Counts sets of files: what is reported of an older one is void.
     set: u64,
     /// Bytes at the beginning of what waits to be published that are in the file already, though not safe.
@@ -80,12 +82,17 @@ pub struct BaseWritten {
 }
 
 impl DiskLog {
-    pub(crate) fn new(files: LogFiles, reports: mpsc::Sender<ShardMessage>) -> io::Result<Self> {
+    pub(crate) fn new(
+        files: LogFiles,
+        reports: mpsc::Sender<ShardMessage>,
+        lock: FolderLock,
+    ) -> io::Result<Self> {
         let worker = DiskWorker::start(files.storage().clone(), reports.clone())?;
         Ok(Self {
             files,
             worker,
             reports,
+            _lock: lock,
             set: 0,
             bytes_ahead: 0,
             synced_at: Instant::now(),
@@ -134,7 +141,7 @@ impl DiskLog {
 
     /// Ends in order.
     pub(crate) fn close(self, now: UnixMillis) -> io::Result<()> {
-        let Self { files, worker, .. } = self;
+        let Self { files, worker, _lock, .. } = self;
         // The thread ends after what it was asked; a sync more does no harm.
         drop(worker);
         files.close(now)

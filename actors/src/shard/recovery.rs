@@ -18,7 +18,7 @@ use rejoin_persistence::{
     manifest::Manifest,
     rdb::{self, DecodeOptions, RdbSummary},
     segment::{SegmentFlaw, Standing, StoredSegment},
-    storage::{Open, Reader, Storage},
+    storage::{FolderLock, Open, Reader, Storage},
 };
 use rejoin_protocol::{ByteCount, DbIndex, Offset, ReplicationId, resp::RequestLimits};
 use rejoin_replication::{Ancestor, Lineage};
@@ -56,6 +56,7 @@ pub(crate) async fn recover(
         }
         options_of(&shard.engine.settings)
     };
+    let lock = lock(&*storage, &options.folder)?;
     let found = recover::look(&*storage, &options).map_err(|flaw| flaw.to_string())?;
     let role = std::mem::replace(&mut shard.borrow_mut().engine.role, Role::Replica);
     let outcome = match found {
@@ -66,11 +67,25 @@ pub(crate) async fn recover(
     shard.engine.role = role;
     shard.engine.reset_stats();
     let files = outcome?;
-    let disk = DiskLog::new(files, reports).map_err(|error| format!("no thread for the disk: {error}"))?;
+    let disk =
+        DiskLog::new(files, reports, lock).map_err(|error| format!("no thread for the disk: {error}"))?;
     shard.engine.status.log.is_on = true;
     shard.disk = Some(disk);
     shard.tend_log();
     Ok(())
+}
+
+/// Two nodes that write to the same log would destroy it.
+fn lock(storage: &dyn Storage, folder: &Path) -> Result<FolderLock, String> {
+    storage.create_folder(folder).and_then(|()| storage.lock_folder(folder)).map_err(|error| {
+        let folder = folder.display();
+        match error.kind() {
+            std::io::ErrorKind::WouldBlock => format!(
+                "Another node keeps its log in {folder}: give each node a 'dir' of its own, or 'appendonly no'"
+            ),
+            _ => format!("Can't open or create append-only dir {folder}: {}", crate::words_of(&error)),
+        }
+    })
 }
 
 fn begin_empty(
