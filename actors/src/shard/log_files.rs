@@ -301,6 +301,7 @@ impl Shard {
                     Ok(()) => {
                         let synced = &mut self.engine.status.log.offset_synced;
                         *synced = task.offset.max(*synced);
+                        disk.files.note_synced(task.offset, self.engine.now);
                     }
                     Err(error) => {
                         disk.note_failed_sync(task);
