@@ -7,7 +7,9 @@
 //! files a log consists of), [`aof`] (where a log file's commands end), [`rdb`] (encode a snapshot, decode a payload).
 
 pub mod aof;
+pub mod files;
 pub mod log;
 pub mod manifest;
 pub mod rdb;
+pub mod segment;
 pub mod storage;

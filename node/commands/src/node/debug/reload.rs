@@ -1,7 +1,7 @@
 //! DEBUG RELOAD and its kin: the data through the snapshot codec and back, in memory.
 
 use rejoin_keyspace::{Keyspace, KeyspaceOptions};
-use rejoin_persistence::rdb::{self, RdbError, RdbTarget};
+use rejoin_persistence::rdb::{self, DecodeOptions, EncodeOptions, RdbError, RdbTarget};
 use rejoin_protocol::DbIndex;
 
 use crate::{Call, Engine, Failure};
@@ -41,13 +41,15 @@ impl Engine {
     /// Encodes all data and puts what decoding gives in its place. After an error the data is as it was.
     fn reload(&mut self) -> Result<(), RdbError> {
         let mut bytes = Vec::new();
-        rdb::encode(self.keyspace.snapshot(), None, RdbTarget { psync2: true }, &mut bytes)?;
+        let options = EncodeOptions::for_target(RdbTarget { psync2: true }, None);
+        rdb::encode(self.keyspace.snapshot(), &options, &mut bytes)?;
         let mut loaded = Keyspace::new(KeyspaceOptions {
             databases: self.keyspace.database_count(),
             seed: *self.keyspace.seed(),
         });
         loaded.set_position(self.log.position());
-        rdb::decode(&mut bytes.as_slice(), &mut loaded, &self.settings.limits())?;
+        let options = DecodeOptions::for_file(self.settings.limits());
+        rdb::decode(&mut bytes.as_slice(), &mut loaded, &options)?;
         self.keyspace = loaded;
         self.set_access_clock();
         // As after a flush and a load: every key has been written.
