@@ -4,8 +4,9 @@
 //! supplies. The log knows bytes, offsets and borders; only the RDB codec knows the keyspace.
 //!
 //! Read in this order: [`log`] (blocks, the writer, cursors), [`storage`] (what is asked of a disk), [`manifest`] (which
-//! files a log consists of), [`rdb`] (encode a snapshot, decode a payload).
+//! files a log consists of), [`aof`] (where a log file's commands end), [`rdb`] (encode a snapshot, decode a payload).
 
+pub mod aof;
 pub mod files;
 pub mod log;
 pub mod manifest;
