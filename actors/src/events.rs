@@ -13,6 +13,11 @@ pub enum NodeEvent {
     },
     /// SHUTDOWN ABORT: a shutdown that waited for replicas was called off.
     ShutdownAborted,
+    /// What was on disk is loaded, and clients are served.
+    Loaded,
+    /// What is on disk cannot be loaded, and the log says why: nobody is served. Only of a node whose start did not wait for
+    /// the load; it is for the embedder to end it.
+    CannotLoad,
     /// The node became a replica (REPLICAOF host port) or a master (REPLICAOF NO ONE).
     RoleChanged {
         /// What it is now.

@@ -36,7 +36,10 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::Follow { host, port } => shard.follow(host, port),
         Effect::Unfollow => shard.unfollow(),
         Effect::AttachReplica { client, wanted } => shard.attach_replica(client, wanted),
-        Effect::Shutdown { now } => shard.begin_shutdown(now),
+        Effect::Shutdown { how } => shard.begin_shutdown(how),
+        Effect::SaveInBackground => shard.save_in_background(),
+        Effect::Save { client } => shard.save_for(client),
+        Effect::Reload { client, saves } => shard.reload_for(client, saves),
         Effect::AbortShutdown => shard.abort_shutdown(),
         Effect::SettingChanged { name } => shard.apply_setting(name),
         Effect::ChangeReplId => shard.change_replid(),
@@ -88,8 +91,16 @@ impl Shard {
         }
         self.wake(&unblocked);
         self.events.report(NodeEvent::RoleChanged { is_replica: true });
+        self.note_upstream(host.clone(), port);
+        tracing::info!(master = %Endpoint::new(host.clone(), port), "Connecting to MASTER; our data serves until we are in sync");
+        let introduction = self.introduction();
+        self.control.follow(FollowMaster { host, port, following: self.following, introduction });
+    }
+
+    /// What INFO tells of a master that is not reached yet.
+    pub(crate) fn note_upstream(&mut self, host: String, port: u16) {
         self.engine.status.upstream = Some(UpstreamStatus {
-            host: host.clone(),
+            host,
             port,
             state: "connect",
             last_io: unix_now(),
@@ -98,9 +109,6 @@ impl Shard {
             sync_total_bytes: None,
             read_offset: self.offset(),
         });
-        tracing::info!(master = %Endpoint::new(host.clone(), port), "Connecting to MASTER; our data serves until we are in sync");
-        let introduction = self.introduction();
-        self.control.follow(FollowMaster { host, port, following: self.following, introduction });
     }
 
     fn introduction(&self) -> Introduction {
@@ -144,7 +152,7 @@ impl Shard {
     }
 
     /// The stream continues under a new name; its first write selects its database anew.
-    fn shift_lineage(&mut self) {
+    pub(crate) fn shift_lineage(&mut self) {
         self.replid = ReplicationId::from_random((self.random_id)());
         self.engine.status.replid = self.replid;
         self.engine.log.set_selected(None);

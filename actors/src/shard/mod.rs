@@ -20,9 +20,11 @@ pub(crate) mod execute;
 mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;
+pub mod loading;
 pub mod metrics;
 pub(crate) mod process;
 pub mod run;
+mod saving;
 mod shutdown;
 pub(crate) mod ticks;
 pub(crate) mod turn;
@@ -48,7 +50,8 @@ use crate::{
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
     shard::{
-        connection::Connection, metrics::NodeMetrics, shutdown::PendingShutdown, upstream::UpstreamStream,
+        connection::Connection, metrics::NodeMetrics, saving::BackgroundSave, shutdown::PendingShutdown,
+        upstream::UpstreamStream,
     },
 };
 
@@ -86,6 +89,10 @@ pub struct Shard {
     pub(crate) stopping: bool,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<PendingShutdown>,
+    /// A save that runs in the background.
+    pub(crate) save: Option<BackgroundSave>,
+    /// Counts saves: each has a number.
+    pub(crate) saves_begun: u64,
     /// How encrypted connections are made.
     pub(crate) tls: Arc<TlsShared>,
     /// Clients whose TLS handshake runs.

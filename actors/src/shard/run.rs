@@ -28,7 +28,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     control::ControlPlane,
-    events::NodeEvents,
+    events::{NodeEvent, NodeEvents},
     links::{ticker::TickerSignal, traffic::Traffic},
     messages::shard::ShardMessage,
     shard::{
@@ -36,6 +36,7 @@ use crate::{
         host::{self, ShardHost},
         inbox,
         listener::{self, CannotListen, Doors},
+        loading::{self, CannotLoad},
         metrics::{MetricsRecorder, NodeMetrics},
         process, ticks, turn, unix_now, upstream,
     },
@@ -72,6 +73,8 @@ pub struct ShardSeed {
     pub inbox: mpsc::Receiver<ShardMessage>,
     /// Where metrics go, if anywhere.
     pub recorder: Option<MetricsRecorder>,
+    /// `started` is answered when the data is loaded, not as soon as clients are let in.
+    pub waits_for_load: bool,
     /// Random bytes.
     pub random: fn() -> [u8; 20],
 }
@@ -98,6 +101,9 @@ pub enum CannotServe {
     /// No TLS.
     #[error("{0}\nFailed to configure TLS. Check logs for more info.")]
     Tls(TlsError),
+    /// What is on disk cannot be loaded; the log says why.
+    #[error("Fatal error loading the DB, check server logs. Exiting.")]
+    Load(CannotLoad),
     /// No port, no unix socket.
     #[error("Configured to not listen anywhere, exiting.")]
     Nowhere,
@@ -124,7 +130,16 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
             }
         };
         let addresses: Vec<SocketAddr> = doors.addresses().map(|(address, _)| address).collect();
+        let waits_for_load = seed.waits_for_load;
         let (shard, inbox, clock) = begin(seed);
+        let plan = match shard.borrow_mut().plan_load() {
+            Ok(plan) => plan,
+            Err(error) => {
+                tracing::error!("{error}");
+                let _ = started.send(Err(CannotServe::Load(error)));
+                return;
+            }
+        };
         if let Err(error) = begin_to_serve(&shard, doors) {
             let _ = started.send(Err(CannotServe::UnixSocket(crate::words_of(&error))));
             return;
@@ -132,11 +147,21 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
         let events = shard.borrow().events.clone();
         spawn_guarded(&events, "flusher", turn::flush_forever(shard.clone()));
         spawn_guarded(&events, "ticks", ticks::tick_forever(shard.clone()));
-        let _ = started.send(Ok(addresses));
-        let master = shard.borrow().engine.settings.replicaof.clone();
-        if let Some((host, port)) = master {
-            shard.borrow_mut().follow(host, port);
+        if !waits_for_load {
+            let _ = started.send(Ok(addresses.clone()));
         }
+        let (report, loading) = (started.clone(), shard.clone());
+        spawn_guarded(&events, "loading", async move {
+            let outcome = loading::load(&loading, plan).await;
+            if let Err(error) = &outcome {
+                tracing::error!("{error}");
+            }
+            if waits_for_load {
+                let _ = report.send(outcome.map(|()| addresses).map_err(CannotServe::Load));
+            } else if outcome.is_err() {
+                loading.borrow().events.report(NodeEvent::CannotLoad);
+            }
+        });
         inbox::receive_until_stopped(shard.clone(), clock, inbox).await;
         tokio::time::sleep(LAST_REPLIES).await;
     });
@@ -224,6 +249,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
     status.tcp_port = engine.settings.port;
     status.config_file = seed.config_file;
     status.executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+    engine.saving.last_saved = engine.status.started;
     engine.sessions.insert(upstream::master_session());
     engine.sessions.insert(execute::in_process_session());
     let shard = Shard {
@@ -246,6 +272,8 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         events: seed.events,
         stopping: false,
         shutdown: None,
+        save: None,
+        saves_begun: 0,
         tls: seed.tls,
         handshakes: 0,
         http_refused_at: None,

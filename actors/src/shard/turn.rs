@@ -60,6 +60,7 @@ impl Shard {
             self.engine.run_turn(&mut refs)
         };
         self.publish_log();
+        self.save_after_flush();
         let woken = self.engine.take_woken();
         for (&key, input) in ready.iter().zip(inputs) {
             self.finish_connection(key, input);

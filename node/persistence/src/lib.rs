@@ -4,8 +4,9 @@
 //! supplies. The log knows bytes, offsets and borders; only the RDB codec knows the keyspace.
 //!
 //! Read in this order: [`log`] (blocks, the writer, cursors), [`storage`] (what is asked of a disk), [`rdb`] (encode a
-//! snapshot, decode a payload).
+//! snapshot, decode a payload), [`rdb_file`] (a snapshot as a file).
 
 pub mod log;
 pub mod rdb;
+pub mod rdb_file;
 pub mod storage;

@@ -73,8 +73,6 @@ pub struct NodeStatus {
     pub config_file: String,
     /// The executable.
     pub executable: String,
-    /// The initial data is being loaded.
-    pub loading: bool,
     /// What the operating system says of the process.
     pub process: ProcessStatus,
 }
@@ -118,7 +116,6 @@ impl Default for NodeStatus {
             tcp_port: 0,
             config_file: String::new(),
             executable: String::new(),
-            loading: false,
             process: ProcessStatus::default(),
         }
     }
@@ -157,6 +154,8 @@ pub struct Stats {
     pub error_replies: u64,
     /// Changes since the last save.
     pub changes_since_save: u64,
+    /// Saves begun.
+    pub saves: u64,
     /// Bytes read from the master and from replicas.
     pub net_repl_input_bytes: u64,
     /// Bytes written to the master and to replicas.
