@@ -17,7 +17,7 @@ use std::{
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use rejoin_persistence::{
-    rdb::{self, RdbTarget},
+    rdb::{self, EncodeOptions, RdbTarget},
     rdb_file::SaveGuard,
 };
 use rejoin_protocol::{ByteCount, ReplicaId, SnapshotId, psync::EofMark};
@@ -116,7 +116,8 @@ impl Snapshotter {
             let mut fan_out = FanOut { receivers, buffer: Vec::with_capacity(CHUNK_BYTES) };
             let begun = Instant::now();
             let write = |out: &mut dyn Write| {
-                rdb::encode(snapshot, Some(position), batch.target, out).map_err(io::Error::other)
+                let options = EncodeOptions::for_target(batch.target, Some(position));
+                rdb::encode(snapshot, &options, out).map_err(io::Error::other)
             };
             let outcome = if batch.capa_eof {
                 fan_out.announce_marked();

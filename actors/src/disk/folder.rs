@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use rejoin_persistence::storage::{Listed, Open, Storage, StoredFile};
+use rejoin_persistence::storage::{FolderLock, Listed, Open, Storage, StoredFile};
 
 /// A folder of the file system.
 #[derive(Clone, Debug)]
@@ -79,6 +79,12 @@ impl Storage for FolderStorage {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(self.root.join(folder))?.sync_all()
+    }
+
+    fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {
+        let folder = File::open(self.root.join(folder))?;
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        Ok(FolderLock::new(folder))
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use rejoin_keyspace::{AccessKind, HashSeed, Keyspace, KeyspaceOptions, Limits};
-use rejoin_persistence::rdb::{self, RdbSummary};
+use rejoin_persistence::rdb::{self, DecodeOptions, RdbSummary};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,7 +34,7 @@ impl Loader {
             let mut keyspace = Keyspace::new(options);
             keyspace.access_mut().set(unix_now(), AccessKind::Recency);
             let mut payload = Payload { incoming, piece: Vec::new(), read: 0 };
-            let outcome = rdb::decode(&mut payload, &mut keyspace, &limits)
+            let outcome = rdb::decode(&mut payload, &mut keyspace, &DecodeOptions::for_link(limits))
                 .map(|summary| Loaded { keyspace, summary })
                 .map_err(|error| error.to_string());
             // Nobody waits any more: the link was lost, and the load with it.

@@ -12,8 +12,9 @@ use std::{
 
 use rejoin_commands::{Engine, MonotonicClock, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
-use rejoin_persistence::log::HotLog;
+use rejoin_persistence::{log::HotLog, storage::Storage};
 use rejoin_protocol::{Offset, ReplicationId};
+use rejoin_replication::Lineage;
 use rejoin_transports::{
     Endpoint,
     tls::{TlsError, TlsShared},
@@ -38,7 +39,7 @@ use crate::{
         listener::{self, CannotListen, Doors},
         loading::{self, CannotLoad},
         metrics::{MetricsRecorder, NodeMetrics},
-        process, ticks, turn, unix_now, upstream,
+        process, recovery, ticks, turn, unix_now, upstream,
     },
 };
 
@@ -71,6 +72,10 @@ pub struct ShardSeed {
     pub clock: Clock,
     /// Messages from the control plane.
     pub inbox: mpsc::Receiver<ShardMessage>,
+    /// The other end of that inbox, for the disk's thread.
+    pub reports: mpsc::WeakSender<ShardMessage>,
+    /// Where files are kept.
+    pub storage: Arc<dyn Storage>,
     /// Where metrics go, if anywhere.
     pub recorder: Option<MetricsRecorder>,
     /// `started` is answered when the data is loaded, not as soon as clients are let in.
@@ -101,9 +106,9 @@ pub enum CannotServe {
     /// No TLS.
     #[error("{0}\nFailed to configure TLS. Check logs for more info.")]
     Tls(TlsError),
-    /// What is on disk cannot be loaded; the log says why.
-    #[error("Fatal error loading the DB, check server logs. Exiting.")]
-    Load(CannotLoad),
+    /// What is on disk cannot be loaded.
+    #[error("{0}")]
+    Data(String),
     /// No port, no unix socket.
     #[error("Configured to not listen anywhere, exiting.")]
     Nowhere,
@@ -130,16 +135,10 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
             }
         };
         let addresses: Vec<SocketAddr> = doors.addresses().map(|(address, _)| address).collect();
+        let (reports, storage) = (seed.reports.clone(), seed.storage.clone());
         let waits_for_load = seed.waits_for_load;
         let (shard, inbox, clock) = begin(seed);
-        let plan = match shard.borrow_mut().plan_load() {
-            Ok(plan) => plan,
-            Err(error) => {
-                tracing::error!("{error}");
-                let _ = started.send(Err(CannotServe::Load(error)));
-                return;
-            }
-        };
+        shard.borrow_mut().prepare_load();
         if let Err(error) = begin_to_serve(&shard, doors) {
             let _ = started.send(Err(CannotServe::UnixSocket(crate::words_of(&error))));
             return;
@@ -257,7 +256,11 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         engine,
         log_handle: seed.log.handle(),
         log: seed.log,
-        replid: seed.replid,
+        disk: None,
+        unwritten: Vec::new(),
+        tail: Vec::new(),
+        releases_held: false,
+        lineage: Lineage::new(seed.replid),
         has_masters_stream: false,
         connections: Slab::new(),
         keys: HashMap::new(),

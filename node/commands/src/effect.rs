@@ -78,6 +78,8 @@ pub enum Effect {
     },
     /// Close the connections of all replicas (CLIENT KILL TYPE replica).
     CloseReplicas,
+    /// Write a new base of the log (BGREWRITEAOF).
+    RewriteLog,
 }
 
 impl Effect {
@@ -100,7 +102,8 @@ impl Effect {
             | Self::AckMaster { .. }
             | Self::RefuseHttp { .. }
             | Self::Log { .. }
-            | Self::CloseReplicas => false,
+            | Self::CloseReplicas
+            | Self::RewriteLog => false,
         }
     }
 }

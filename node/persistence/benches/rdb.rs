@@ -5,8 +5,8 @@
 
 use std::time::Instant;
 
-use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, Limits, StringForm};
-use rejoin_persistence::rdb::{RdbTarget, decode, encode};
+use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, StringForm};
+use rejoin_persistence::rdb::{DecodeOptions, EncodeOptions, RdbTarget, decode, encode};
 use rejoin_protocol::DbIndex;
 
 const KEYS: u32 = 1_000_000;
@@ -24,11 +24,11 @@ fn main() {
         bytes.clear();
         let snapshot = keyspace.snapshot();
         let begun = Instant::now();
-        encode(snapshot, None, RdbTarget { psync2: true }, &mut bytes).unwrap();
+        encode(snapshot, &EncodeOptions::for_target(RdbTarget { psync2: true }, None), &mut bytes).unwrap();
         report("encode", begun, bytes.len());
         let mut loaded = Keyspace::new(options);
         let begun = Instant::now();
-        decode(&mut bytes.as_slice(), &mut loaded, &Limits::default()).unwrap();
+        decode(&mut bytes.as_slice(), &mut loaded, &DecodeOptions::default()).unwrap();
         report("decode", begun, bytes.len());
     }
 }

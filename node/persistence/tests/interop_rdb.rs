@@ -11,10 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rejoin_keyspace::{
-    HashLimits, HashSeed, Keyspace, KeyspaceOptions, Limits, ListLimits, SetLimits, SortedSetLimits,
-    StringForm, Value,
+    HashLimits, HashSeed, Keyspace, KeyspaceOptions, ListLimits, SetLimits, SortedSetLimits, StringForm,
+    Value,
 };
-use rejoin_persistence::rdb::{RdbTarget, StreamPosition, decode, encode};
+use rejoin_persistence::rdb::{DecodeOptions, EncodeOptions, RdbTarget, StreamPosition, decode, encode};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis, number::parse_f64};
 use tempfile::TempDir;
 
@@ -325,7 +325,8 @@ fn a_keyspace() -> Keyspace {
 
 fn encoded(keyspace: &mut Keyspace, position: Option<StreamPosition>, psync2: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode(keyspace.snapshot(), position, RdbTarget { psync2 }, &mut bytes).unwrap();
+    encode(keyspace.snapshot(), &EncodeOptions::for_target(RdbTarget { psync2 }, position), &mut bytes)
+        .unwrap();
     bytes
 }
 
@@ -430,7 +431,7 @@ fn we_load_what_redis_writes_and_redis_finds_it_unchanged() {
         first.command(&["SAVE"]);
         let mut file = File::open(first.directory.path().join("dump.rdb")).unwrap();
         let mut keyspace = empty_keyspace();
-        let summary = decode(&mut file, &mut keyspace, &Limits::default()).unwrap();
+        let summary = decode(&mut file, &mut keyspace, &DecodeOptions::default()).unwrap();
         let theirs = first.contents();
         assert_eq!((summary.version, summary.keys), (10, theirs.len() as u64));
         assert_eq!(summary.bytes, file.metadata().unwrap().len());
@@ -456,7 +457,7 @@ fn older_and_newer_servers_find_their_data_unchanged() {
         first.command(&["SAVE"]);
         let mut file = File::open(first.directory.path().join("dump.rdb")).unwrap();
         let mut keyspace = empty_keyspace();
-        assert_eq!(decode(&mut file, &mut keyspace, &Limits::default()).unwrap().version, version);
+        assert_eq!(decode(&mut file, &mut keyspace, &DecodeOptions::default()).unwrap().version, version);
         for psync2 in [true, false] {
             let ours = encoded(&mut keyspace, None, psync2);
             let mut second = Server::start_program(&program, Some(&ours), settings);
@@ -484,7 +485,7 @@ fn a_full_sync_states_where_the_stream_stands() {
     let length = header.strip_prefix('$').unwrap().parse().unwrap();
     let payload = master.read_exactly(length);
     let mut keyspace = empty_keyspace();
-    let summary = decode(&mut payload.as_slice(), &mut keyspace, &Limits::default()).unwrap();
+    let summary = decode(&mut payload.as_slice(), &mut keyspace, &DecodeOptions::default()).unwrap();
     let position = summary.position.unwrap();
     assert_eq!(position.replid.as_str(), replid);
     assert_eq!(position.offset.get().to_string(), offset);
@@ -499,6 +500,6 @@ fn what_redis_has_and_we_do_not_is_refused_by_name() {
     server.command(command);
     server.command(&["SAVE"]);
     let mut file = File::open(server.directory.path().join("dump.rdb")).unwrap();
-    let error = decode(&mut file, &mut empty_keyspace(), &Limits::default()).unwrap_err().to_string();
+    let error = decode(&mut file, &mut empty_keyspace(), &DecodeOptions::default()).unwrap_err().to_string();
     assert!(error.ends_with(what) && error.starts_with("unsupported in RDB at byte "), "{error}");
 }

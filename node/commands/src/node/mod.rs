@@ -8,6 +8,7 @@ mod help;
 pub(crate) mod info;
 pub(crate) mod latency;
 pub mod loading;
+pub mod log;
 pub(crate) mod lolwut;
 pub(crate) mod memory;
 pub(crate) mod modules;
@@ -31,6 +32,7 @@ pub(crate) const GROUPS: &[&[Command]] = &[
     debug::COMMANDS,
     info::COMMANDS,
     latency::COMMANDS,
+    log::COMMANDS,
     lolwut::COMMANDS,
     memory::COMMANDS,
     modules::COMMANDS,

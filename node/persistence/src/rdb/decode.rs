@@ -8,7 +8,7 @@ mod sets;
 use std::borrow::Cow;
 use std::io::Read;
 
-use rejoin_keyspace::{Keyspace, Limits, StringForm};
+use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, Limits, StringForm};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
 use super::encodings::listpack::Listpack;
@@ -16,10 +16,12 @@ use super::encodings::ziplist::Ziplist;
 use super::encodings::zipmap::Zipmap;
 use super::encodings::{Element, Flaw};
 use super::format::{
-    CHECKSUM_SINCE, Dialect, MAGIC_BYTES, REDIS_VERSIONS, VALKEY_VERSIONS, aux, opcode, type_name, value_type,
+    CHECKSUM_SINCE, Dialect, MAGIC_BYTES, REDIS_VERSIONS, TYPES, VALKEY_VERSIONS, aux, opcode, type_name,
+    type_word, value_type,
 };
 use super::source::{Source, Text, damaged};
-use super::{RdbError, RdbSummary, StreamPosition};
+use super::summary::{AUX_BYTES_MAX, AUX_FIELDS_MAX};
+use super::{CheckEvent, DecodeOptions, RdbError, RdbSummary, StreamPosition};
 
 mod lists;
 
@@ -32,12 +34,31 @@ const INT_BYTES_MAX: usize = 20;
 pub(super) fn decode(
     input: &mut dyn Read,
     keyspace: &mut Keyspace,
-    limits: &Limits,
+    options: DecodeOptions<'_>,
+) -> Result<RdbSummary, RdbError> {
+    read_all(input, keyspace, options, None)
+}
+
+/// The same without a keyspace: each key is dropped once it is read.
+pub(super) fn check(input: &mut dyn Read, observer: Observer<'_>) -> Result<RdbSummary, RdbError> {
+    let mut scratch = Keyspace::new(KeyspaceOptions { databases: 1, seed: HashSeed::new([0; 16]) });
+    let options = DecodeOptions { skips_unsupported: true, ..DecodeOptions::default() };
+    read_all(input, &mut scratch, options, Some(observer))
+}
+
+fn read_all<'a>(
+    input: &'a mut dyn Read,
+    keyspace: &'a mut Keyspace,
+    options: DecodeOptions<'a>,
+    observer: Option<Observer<'a>>,
 ) -> Result<RdbSummary, RdbError> {
     let mut source = Source::new(input);
     let (dialect, version) = read_magic(&mut source)?;
-    let mut decoder = Decoder::new(source, keyspace, limits, dialect);
+    let mut decoder = Decoder::new(source, keyspace, options, dialect);
+    decoder.observer = observer;
     decoder.summary.version = version;
+    decoder.summary.is_valkey = dialect == Dialect::Valkey;
+    decoder.observe(|read| CheckEvent::Header { read, version, is_valkey: dialect == Dialect::Valkey });
     while decoder.read_item()? {}
     decoder.finish()
 }
@@ -52,7 +73,8 @@ pub(super) fn decode_value(
     limits: &Limits,
 ) -> Result<(), RdbError> {
     let mut input = payload;
-    let mut decoder = Decoder::new(Source::of_bytes(&mut input, payload.len()), keyspace, limits, dialect);
+    let options = DecodeOptions { limits: *limits, ..DecodeOptions::default() };
+    let mut decoder = Decoder::new(Source::of_bytes(&mut input, payload.len()), keyspace, options, dialect);
     decoder.name.extend_from_slice(key);
     let code = decoder.source.byte()?;
     decoder.read_value(0, code)?;
@@ -105,10 +127,15 @@ enum Usage {
     Frequency(u8),
 }
 
+/// Who is told what is read; there is one only in a check.
+type Observer<'a> = &'a mut dyn FnMut(CheckEvent<'_>);
+
 struct Decoder<'a> {
     source: Source<'a>,
     keyspace: &'a mut Keyspace,
-    limits: Limits,
+    options: DecodeOptions<'a>,
+    /// Nothing is kept, then.
+    observer: Option<Observer<'a>>,
     dialect: Dialect,
     summary: RdbSummary,
     /// The database that the keys go to; changes with SELECTDB.
@@ -118,6 +145,8 @@ struct Decoder<'a> {
     /// What is known of the use of the key that follows; cleared by that key.
     usage: Option<Usage>,
     stated: StatedPosition,
+    /// Keys by the number of their type.
+    type_counts: [u64; TYPES],
     /// The key or AUX name being read; kept for its allocation.
     name: Vec<u8>,
     /// The field being read; kept for its allocation.
@@ -125,17 +154,24 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(source: Source<'a>, keyspace: &'a mut Keyspace, limits: &Limits, dialect: Dialect) -> Self {
+    fn new(
+        source: Source<'a>,
+        keyspace: &'a mut Keyspace,
+        options: DecodeOptions<'a>,
+        dialect: Dialect,
+    ) -> Self {
         Self {
             source,
             keyspace,
-            limits: *limits,
+            options,
+            observer: None,
             dialect,
             summary: RdbSummary::default(),
             selected: DbIndex::default(),
             expiry: None,
             usage: None,
             stated: StatedPosition::default(),
+            type_counts: [0; TYPES],
             name: Vec::new(),
             field: Vec::new(),
         }
@@ -150,10 +186,7 @@ impl Decoder<'_> {
         match code {
             opcode::EOF => return Ok(false),
             opcode::AUX => self.read_aux(at)?,
-            opcode::SELECT_DB => {
-                let number = self.source.length()?;
-                self.selected = self.existing_database(at, number)?;
-            }
+            opcode::SELECT_DB => self.select_database(at)?,
             // How large the tables will be is no news to a tree that splits.
             opcode::RESIZE_DB => self.skip_lengths(2)?,
             opcode::SLOT_INFO => self.skip_lengths(3)?,
@@ -190,14 +223,40 @@ impl Decoder<'_> {
             value if is_ours(value) => {
                 let key_at = self.source.position();
                 self.read_name()?;
+                self.observe_key(value);
+                let (keys_before, expires) = (self.summary.keys, self.expiry.is_some());
                 self.read_value(key_at, value)?;
+                if self.summary.keys > keys_before {
+                    self.summary.expires += u64::from(expires);
+                    self.type_counts[usize::from(value)] += 1;
+                }
                 if let Some(usage) = self.usage.take() {
                     self.note_usage(usage);
+                }
+                if self.observer.is_some() {
+                    self.drop_key();
                 }
             }
             other => return Err(self.refuse_type(at, other)),
         }
         Ok(true)
+    }
+
+    fn observe_key(&mut self, number: u8) {
+        let Some(observer) = &mut self.observer else { return };
+        observer(CheckEvent::Key {
+            read: self.source.position(),
+            key: &self.name,
+            type_number: number,
+            type_name: type_name(number, self.dialect).unwrap_or_default(),
+            expiry: self.expiry,
+        });
+    }
+
+    fn drop_key(&mut self) {
+        let key = self.keyspace.key(&self.name);
+        self.keyspace.database_mut(self.selected).remove(key);
+        self.observe(|read| CheckEvent::Value { read, is_supported: true });
     }
 
     fn note_usage(&self, usage: Usage) {
@@ -230,15 +289,21 @@ impl Decoder<'_> {
     }
 
     fn finish(mut self) -> Result<RdbSummary, RdbError> {
+        let mut has_checksum = false;
         if self.summary.version >= CHECKSUM_SINCE {
             let computed = self.source.checksum();
             let stated = u64::from_le_bytes(self.source.array()?);
             // Zero is written by servers whose checksums are switched off.
-            if stated != 0 && stated != computed {
+            has_checksum = stated != 0;
+            if has_checksum && stated != computed {
                 return Err(RdbError::WrongChecksum { stated, computed });
             }
         }
+        for (count, number) in self.type_counts.into_iter().zip(0..).filter(|(count, _)| *count > 0) {
+            *self.summary.types.entry(type_word(number, self.dialect)).or_default() += count;
+        }
         self.summary.bytes = self.source.position();
+        self.observe(|read| CheckEvent::End { read, has_checksum });
         if let StatedPosition { selected: Some(selected), replid: Some(replid), offset: Some(offset) } =
             self.stated
         {
@@ -252,9 +317,15 @@ impl Decoder<'_> {
     fn read_aux(&mut self, at: u64) -> Result<(), RdbError> {
         self.name.clear();
         self.name.extend_from_slice(&self.source.string()?.into_bytes());
-        let value = self.source.string()?.into_bytes();
+        let value = self.source.string()?.into_bytes().into_owned();
+        if let Some(observer) = &mut self.observer {
+            observer(CheckEvent::Aux { read: self.source.position(), name: &self.name, value: &value });
+        }
+        if self.summary.aux.len() < AUX_FIELDS_MAX && self.name.len() + value.len() <= AUX_BYTES_MAX {
+            self.summary.aux.push((self.name.clone(), value.clone()));
+        }
         match self.name.as_slice() {
-            aux::STREAM_DB => {
+            aux::STREAM_DB if self.observer.is_none() => {
                 let number = number(&value);
                 self.stated.selected = number.map(|number| self.existing_database(at, number)).transpose()?;
             }
@@ -270,6 +341,22 @@ impl Decoder<'_> {
         match u32::try_from(number) {
             Ok(number) if number < count => Ok(DbIndex::new(number)),
             _ => Err(damaged(at, format!("database {number}, but there are {count}"))),
+        }
+    }
+
+    fn select_database(&mut self, at: u64) -> Result<(), RdbError> {
+        let number = self.source.length()?;
+        self.observe(|read| CheckEvent::Database { read, index: number });
+        // A check has one database for all.
+        if self.observer.is_none() {
+            self.selected = self.existing_database(at, number)?;
+        }
+        Ok(())
+    }
+
+    fn observe<'e>(&mut self, event: impl FnOnce(u64) -> CheckEvent<'e>) {
+        if let Some(observer) = &mut self.observer {
+            observer(event(self.source.position()));
         }
     }
 
@@ -316,7 +403,7 @@ impl Decoder<'_> {
             return Err(self.duplicate_key(at));
         }
         let expiry = self.expiry.take();
-        let mut limits = self.limits.hash;
+        let mut limits = self.options.limits.hash;
         if code != value_type::HASH {
             // As in Redis, only the number of fields decides whether what came packed stays so.
             limits.value_bytes_max = usize::MAX;
@@ -351,7 +438,7 @@ impl Decoder<'_> {
             return Err(self.duplicate_key(at));
         }
         let expiry = self.expiry.take();
-        let Some(mut list) = database.list_mut(key, self.limits.list) else {
+        let Some(mut list) = database.list_mut(key, self.options.limits.list) else {
             return Err(self.duplicate_key(at));
         };
         let is_one_run = lists::read(&mut self.source, code, &mut |element| list.push_back(element))?;

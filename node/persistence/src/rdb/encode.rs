@@ -9,17 +9,17 @@ use rejoin_protocol::{DbIndex, UnixMillis, number::format_g17};
 
 use super::format::{VERSION_PLAIN, VERSION_PSYNC2, aux, opcode, score_text, value_type};
 use super::sink::Sink;
-use super::{RdbError, RdbTarget, StreamPosition};
+use super::{EncodeOptions, RdbError, RdbTarget, StreamPosition};
 
 /// The Redis whose behaviour we announce in the payload.
 const REDIS_VERSION: &[u8] = b"7.2.4";
 
 pub(super) fn encode(
     snapshot: Snapshot,
-    position: Option<StreamPosition>,
-    target: RdbTarget,
+    options: &EncodeOptions<'_>,
     out: &mut dyn Write,
 ) -> Result<u64, RdbError> {
+    let &EncodeOptions { target, position, .. } = options;
     let mut sink = Sink::new(out, target.psync2);
     let version = if target.psync2 { VERSION_PSYNC2 } else { VERSION_PLAIN };
     sink.bytes(format!("REDIS{version:04}").as_bytes());

@@ -117,6 +117,23 @@ pub(super) fn type_name(number: u8, dialect: Dialect) -> Option<&'static str> {
     })
 }
 
+/// One more than the highest number of a type.
+pub(super) const TYPES: usize = 34;
+
+/// What TYPE says of a key of the type that has a name.
+pub(super) fn type_word(number: u8, dialect: Dialect) -> &'static str {
+    match number {
+        0 => "string",
+        1 | 10 | 14 | 18 => "list",
+        2 | 11 | 20 => "set",
+        3 | 5 | 12 | 17 => "zset",
+        4 | 9 | 13 | 16 | 22..=25 | 29..=32 => "hash",
+        6 | 7 => "module",
+        15 | 19 | 21 | 26 | 27 => "stream",
+        _ => type_name(number, dialect).unwrap_or("unknown"),
+    }
+}
+
 /// How the first byte of a length says what follows.
 pub(super) mod length {
     /// A length of 32 bits follows, big endian.

@@ -6,6 +6,7 @@
 //! Read in this order: `format` (the numbers), [`encode`] and `sink`, [`decode`] and `source`, `encodings` (packed
 //! values).
 
+mod check;
 mod checksum;
 mod decode;
 pub mod dump;
@@ -15,50 +16,22 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod options;
 mod sink;
 mod source;
+mod summary;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
 
 use std::io::{Read, Write};
 
-use rejoin_keyspace::{Keyspace, Limits, Snapshot};
-use rejoin_protocol::{DbIndex, Offset, ReplicationId};
+use rejoin_keyspace::{Keyspace, Snapshot};
 use thiserror::Error;
 
-/// Where the stream stood when a snapshot was taken; what Redis keeps in AUX fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamPosition {
-    /// The stream's name.
-    pub replid: ReplicationId,
-    /// The last byte that the snapshot contains.
-    pub offset: Offset,
-    /// The database that the stream has selected there.
-    pub selected: DbIndex,
-}
-
-/// Who will read what is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RdbTarget {
-    /// The reader knows PSYNC2: AUX fields may be written, versions from 8 on.
-    pub psync2: bool,
-}
-
-/// What a decoded payload said of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RdbSummary {
-    /// Its version.
-    pub version: u32,
-    /// Its place in a stream, when it states one.
-    pub position: Option<StreamPosition>,
-    /// Keys read.
-    pub keys: u64,
-    /// Bytes read, trailer included.
-    pub bytes: u64,
-    /// FUNCTION2 payloads, opaque.
-    pub functions: Vec<Vec<u8>>,
-}
+pub use check::{CheckEvent, check};
+pub use options::{DecodeOptions, EncodeOptions, LocalFile, RdbTarget, StreamPosition};
+pub use summary::{RdbSummary, Skipped};
 
 /// Why a payload cannot be read; every variant that concerns a place names it.
 #[derive(Debug, Error)]
@@ -94,21 +67,16 @@ pub enum RdbError {
 
 /// Writes a snapshot as one RDB and drops it leaf by leaf. Returns the bytes written.
 ///
-/// The version is the lowest that the data needs: 8 with AUX fields for readers that know PSYNC2, 6 without any (and so
-/// without `position`) for all others. Output comes in pieces of about 256 KiB and is flushed at the end. An error of
-/// `out` ends it at once; the rest of the snapshot is dropped.
-pub fn encode(
-    snapshot: Snapshot,
-    position: Option<StreamPosition>,
-    target: RdbTarget,
-    out: &mut dyn Write,
-) -> Result<u64, RdbError> {
-    encode::encode(snapshot, position, target, out)
+/// The version is the lowest that the data and the options need: 8 with AUX fields for readers that know PSYNC2, 6
+/// without any (and so without a position) for all others. Output comes in pieces of about 256 KiB and is flushed at the
+/// end. An error of `out` ends it at once; the rest of the snapshot is dropped.
+pub fn encode(snapshot: Snapshot, options: &EncodeOptions<'_>, out: &mut dyn Write) -> Result<u64, RdbError> {
+    encode::encode(snapshot, options, out)
 }
 
 /// Reads one RDB to its end into `keyspace` (empty before), verifying its checksum. Collections take the form that
-/// Redis would give them under `limits`; one that the payload holds packed stays so, however long its elements are. Expired keys are kept: who may
-/// drop them is for the caller to say.
+/// Redis would give them under the limits; one that the payload holds packed stays so, however long its elements are.
+/// Expired keys are kept: who may drop them is for the caller to say.
 ///
 /// `input` ends with the payload, or the caller can seek: it is read ahead in large pieces, and what follows the
 /// payload is neither looked at nor given back ([`RdbSummary::bytes`] says where it begins). After an error the
@@ -116,7 +84,7 @@ pub fn encode(
 pub fn decode(
     input: &mut dyn Read,
     keyspace: &mut Keyspace,
-    limits: &Limits,
+    options: &DecodeOptions<'_>,
 ) -> Result<RdbSummary, RdbError> {
-    decode::decode(input, keyspace, limits)
+    decode::decode(input, keyspace, *options)
 }

@@ -1,7 +1,7 @@
 //! DEBUG OBJECT and its kin: how one key, or a database, is held.
 
 use rejoin_keyspace::{Entry, HashSeed, Key, Keyspace, KeyspaceOptions, StringForm, Value};
-use rejoin_persistence::rdb::{self, RdbTarget};
+use rejoin_persistence::rdb::{self, EncodeOptions, RdbTarget};
 use rejoin_protocol::{DbIndex, number::parse_i64};
 
 use crate::{
@@ -40,7 +40,8 @@ fn serialized_len(entry: &Entry) -> Result<u64, Failure> {
         let mut keyspace = Keyspace::new(KeyspaceOptions { databases: 1, seed });
         fill(&mut keyspace);
         let mut bytes = Vec::new();
-        rdb::encode(keyspace.snapshot(), None, RdbTarget { psync2: true }, &mut bytes)
+        let options = EncodeOptions::for_target(RdbTarget { psync2: true }, None);
+        rdb::encode(keyspace.snapshot(), &options, &mut bytes)
             .map_err(|error| Failure::text(format!("ERR {error}")))
     };
     let empty = encoded(&|_| {})?;

@@ -1,6 +1,6 @@
 //! DEBUG RELOAD: the data through the snapshot codec and back.
 
-use rejoin_persistence::rdb::{self, RdbError, RdbTarget};
+use rejoin_persistence::rdb::{self, DecodeOptions, EncodeOptions, RdbError, RdbTarget};
 
 use crate::{Call, Effect, Engine, Failure, session::Waiting};
 
@@ -44,9 +44,11 @@ impl Engine {
     /// Encodes all data and puts what decoding gives in its place. After an error the data is as it was.
     fn reload(&mut self) -> Result<(), RdbError> {
         let mut bytes = Vec::new();
-        rdb::encode(self.keyspace.snapshot(), None, RdbTarget { psync2: true }, &mut bytes)?;
+        let options = EncodeOptions::for_target(RdbTarget { psync2: true }, None);
+        rdb::encode(self.keyspace.snapshot(), &options, &mut bytes)?;
         let mut loaded = self.empty_keyspace();
-        rdb::decode(&mut bytes.as_slice(), &mut loaded, &self.settings.limits())?;
+        let options = DecodeOptions::for_file(self.settings.limits());
+        rdb::decode(&mut bytes.as_slice(), &mut loaded, &options)?;
         self.replace_keyspace(loaded);
         Ok(())
     }

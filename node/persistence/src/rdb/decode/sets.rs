@@ -18,7 +18,7 @@ impl Decoder<'_> {
         let database = self.keyspace.database_mut(self.selected);
         let is_free = database.get(key).is_none();
         let expiry = self.expiry.take();
-        let mut limits = self.limits.set;
+        let mut limits = self.options.limits.set;
         if code == value_type::SET_LISTPACK {
             // As in Redis, only the number of members decides whether what came packed stays so.
             limits.packed.value_bytes_max = usize::MAX;
@@ -64,7 +64,7 @@ impl Decoder<'_> {
         let database = self.keyspace.database_mut(self.selected);
         let is_free = database.get(key).is_none();
         let expiry = self.expiry.take();
-        let mut limits = self.limits.sorted_set;
+        let mut limits = self.options.limits.sorted_set;
         if matches!(code, value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK) {
             limits.value_bytes_max = usize::MAX;
         }
