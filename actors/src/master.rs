@@ -325,7 +325,8 @@ impl Handler<ReplaceLineage> for Master {
     type Result = ();
 
     fn handle(&mut self, replaced: ReplaceLineage, _: &mut Self::Context) {
-        let to_close = self.core.replace_lineage(replaced.replid);
+        self.name = replaced.name;
+        let to_close = self.core.replace_lineage(replaced.lineage);
         self.close(to_close, None, "our data was replaced by a full sync");
         self.core.handle_upstream(true);
         self.settle();

@@ -11,6 +11,7 @@ use std::{
 use rejoin_actors::{
     clock::Clock,
     control::{ControlPlane, ControlSeed},
+    disk::FolderStorage,
     events::{NodeEvent, NodeEvents},
     links::{
         run::{self as links, LinksSeed},
@@ -124,7 +125,7 @@ impl Node {
             repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
             snapshot_delay: Duration::from_secs(settings.repl_diskless_sync_delay_seconds),
             full_syncs_max: FULL_SYNCS_MAX,
-            dir,
+            dir: dir.clone(),
             shard: shard_sender.clone(),
             links: links_sender.clone(),
             clock,
@@ -171,6 +172,8 @@ impl Node {
             events,
             clock,
             inbox: shard_inbox,
+            reports: node.shard.downgrade(),
+            storage: Arc::new(FolderStorage::new(dir)),
             recorder,
             random: rand::random,
         };

@@ -2,7 +2,7 @@
 
 use actix::Message;
 use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId};
-use rejoin_replication::{ReplicaHello, SessionState, Wanted};
+use rejoin_replication::{Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
 
 /// A replica asked for the stream; its connection comes along. From the shard.
@@ -99,11 +99,13 @@ pub struct AdoptLineage {
 }
 
 /// Our data was replaced by a full sync. From the shard.
-#[derive(Clone, Copy, Debug, Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplaceLineage {
-    /// The stream's name now.
-    pub replid: ReplicationId,
+    /// The stream's name now, and those that it continued.
+    pub lineage: Lineage,
+    /// The log's number for that name.
+    pub name: u64,
 }
 
 /// The link to our master went down. From the shard.

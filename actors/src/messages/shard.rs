@@ -8,6 +8,8 @@ use rejoin_replication::{FirstAck, Position};
 use rejoin_transports::DetachedStream;
 use tokio::sync::oneshot;
 
+use crate::{disk::DiskReport, shard::log_files::BaseWritten};
+
 /// Messages to the shard that may wait.
 pub const SHARD_INBOX_MAX: usize = 1024;
 
@@ -62,6 +64,10 @@ pub enum ShardMessage {
         /// Where the reply goes, as RESP.
         answer: oneshot::Sender<Vec<u8>>,
     },
+    /// What the disk's thread was asked for is done. From that thread.
+    Disk(Box<DiskReport>),
+    /// A base of the log was written. From its thread.
+    BaseWritten(Box<BaseWritten>),
     /// Begin to leave, as SHUTDOWN does. From the node's handle.
     Shutdown {
         /// The setting that says how.

@@ -33,6 +33,8 @@ pub(crate) struct Connection {
     pub(crate) is_at_end: bool,
     /// To be closed: at once, or once its output is sent.
     pub(crate) close: Option<Close>,
+    /// What it is owed may not leave before the log is written.
+    pub(crate) is_held: bool,
     /// Its task, to be woken when a turn has made room or output is left.
     pub(crate) waker: Option<Waker>,
 }
@@ -71,6 +73,7 @@ pub(crate) fn add(shard: &SharedShard, stream: ClientStream, names: Names) -> us
         is_queued: false,
         is_at_end: false,
         close: None,
+        is_held: false,
         waker: None,
     });
     shard.keys.insert(client, key);
@@ -117,6 +120,9 @@ impl Shard {
     /// Sends output that a turn could not, and lets a client that was held back go on once it has read enough.
     fn poll_send(&mut self, key: usize, context: &mut Context<'_>) -> std::io::Result<()> {
         let connection = &mut self.connections[key];
+        if connection.is_held {
+            return Ok(());
+        }
         if !connection.stream.is_flushed()
             && let Poll::Ready(flushed) = Pin::new(&mut connection.stream).poll_flush(context)
         {

@@ -42,6 +42,7 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::ChangeReplId => shard.change_replid(),
         Effect::RefuseHttp { client } => shard.refuse_http(client),
         Effect::Log { text } => tracing::warn!("{text}"),
+        Effect::RewriteLog => shard.begin_base(),
         Effect::CloseReplicas => shard.control.drop_replicas("CLIENT KILL"),
         // Answered where the master's stream is applied; a client cannot ask for it.
         Effect::AckMaster { .. } | Effect::Sleep { .. } => {}
@@ -81,6 +82,9 @@ impl Shard {
     pub(crate) fn follow(&mut self, host: String, port: u16) {
         self.stop_upstream();
         self.following += 1;
+        // What could not be written yet stands before what the master will send.
+        self.unwritten.extend_from_slice(self.engine.log.bytes());
+        self.engine.log.clear();
         self.engine.role = Role::Replica;
         let unblocked = self.engine.unblock_all();
         for &client in &unblocked {
@@ -134,22 +138,24 @@ impl Shard {
         self.engine.role = Role::Master;
         self.events.report(NodeEvent::RoleChanged { is_replica: false });
         self.engine.status.upstream = None;
-        let shared = self.replid;
+        let shared = self.lineage.current();
         self.control.unfollow();
         self.shift_lineage();
         tracing::info!(
-            old_replid = %shared, new_replid = %self.replid, offset = %self.visible(),
+            old_replid = %shared, new_replid = %self.lineage.current(), offset = %self.visible(),
             "MASTER MODE enabled: the old stream is continued under a new name"
         );
     }
 
     /// The stream continues under a new name; its first write selects its database anew.
     fn shift_lineage(&mut self) {
-        self.replid = ReplicationId::from_random((self.random_id)());
-        self.engine.status.replid = self.replid;
+        let (replid, at) = (ReplicationId::from_random((self.random_id)()), self.visible());
+        self.lineage.shift(replid, at);
+        self.engine.status.replid = replid;
         self.engine.log.set_selected(None);
         let name = self.log.begin_name();
-        self.control.promote(Promote { replid: self.replid, at: self.visible(), name });
+        self.rename_log();
+        self.control.promote(Promote { replid, at, name });
     }
 
     /// DEBUG CHANGE-REPL-ID.

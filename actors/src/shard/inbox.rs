@@ -55,6 +55,8 @@ pub(crate) async fn receive_until_stopped(
                 }
                 let _ = answer.send(reply);
             }
+            ShardMessage::Disk(report) => shard.borrow_mut().note_disk_report(*report),
+            ShardMessage::BaseWritten(written) => shard.borrow_mut().note_base_written(*written),
             ShardMessage::Drain { answer } => {
                 let _ = answer.send(shard.borrow_mut().drain());
             }
@@ -67,7 +69,9 @@ pub(crate) async fn receive_until_stopped(
                 shard.begin_shutdown(how.split(' ').any(|word| word == "now"));
             }
             ShardMessage::Stop => {
-                shard.borrow_mut().drain();
+                let mut shard = shard.borrow_mut();
+                shard.drain();
+                shard.close_log_files();
                 return;
             }
         }
@@ -79,10 +83,7 @@ impl Shard {
     fn take_snapshot(&mut self, readers: usize) -> SnapshotTaken {
         self.publish_log();
         let offset = self.visible();
-        let selected = match self.engine.role {
-            Role::Master => self.engine.log.selected(),
-            Role::Replica => self.engine.sessions.get(upstream::MASTER_SESSION).map(|session| session.db),
-        };
+        let selected = self.selected_db();
         if self.engine.role == Role::Master {
             // Replicas that understand no AUX fields learn the database from the first write.
             self.engine.log.set_selected(None);
@@ -92,11 +93,7 @@ impl Shard {
         let cursors = (0..readers).filter_map(|_| handle.open_cursor(offset.next()).ok()).collect();
         SnapshotTaken {
             snapshot: self.engine.keyspace.snapshot(),
-            position: StreamPosition {
-                replid: self.replid,
-                offset,
-                selected: selected.unwrap_or(DbIndex::new(0)),
-            },
+            position: StreamPosition { replid: self.lineage.current(), offset, selected },
             cursors,
         }
     }
@@ -130,7 +127,8 @@ impl Shard {
     /// stream is a place too: a full sync from a master that nobody followed before ends there.
     fn position(&self) -> Option<Position> {
         let offset = self.visible();
-        (self.has_masters_stream || offset > Offset::ZERO).then_some(Position { replid: self.replid, offset })
+        (self.has_masters_stream || offset > Offset::ZERO)
+            .then_some(Position { replid: self.lineage.current(), offset })
     }
 
     fn is_following(&self, following: u64) -> bool {
@@ -159,25 +157,28 @@ impl Shard {
             self.engine.watches.database_changed(db, |_| true);
         }
         self.has_masters_stream = replid.is_some();
-        self.replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
-        self.engine.status.replid = self.replid;
-        self.log.restart(offset);
+        let replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
+        self.lineage.replace(replid);
+        self.engine.status.replid = replid;
+        self.unwritten.clear();
+        let name = self.log.restart(offset);
         self.engine.log.restart(offset, None);
         if let Some(session) = self.engine.sessions.get_mut(upstream::MASTER_SESSION) {
             session.db = selected.unwrap_or(DbIndex::new(0));
             session.transaction = None;
             debug_assert_eq!(session.kind, SessionKind::Master);
         }
-        self.control.replace_lineage(ReplaceLineage { replid: self.replid });
+        self.restart_log_files();
+        self.control.replace_lineage(ReplaceLineage { lineage: self.lineage.clone(), name });
         true
     }
 
     fn adopt_lineage(&mut self, following: u64, replid: ReplicationId, at: Offset) {
-        if !self.is_following(following) || replid == self.replid {
+        if !self.is_following(following) || !self.lineage.adopt(replid, at) {
             return;
         }
-        self.replid = replid;
         self.engine.status.replid = replid;
+        self.rename_log();
         let name = self.log.begin_name();
         self.control.adopt_lineage(AdoptLineage { replid, at, name });
     }

@@ -20,8 +20,10 @@ pub(crate) mod execute;
 mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;
+pub(crate) mod log_files;
 pub mod metrics;
 pub(crate) mod process;
+mod recovery;
 pub mod run;
 mod shutdown;
 pub(crate) mod ticks;
@@ -39,7 +41,8 @@ use std::{
 
 use rejoin_commands::Engine;
 use rejoin_persistence::log::{HotLog, LogHandle};
-use rejoin_protocol::{ClientId, Offset, ReplicationId, UnixMillis};
+use rejoin_protocol::{ClientId, Offset, UnixMillis};
+use rejoin_replication::Lineage;
 use rejoin_transports::tls::TlsShared;
 use slab::Slab;
 
@@ -48,7 +51,8 @@ use crate::{
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
     shard::{
-        connection::Connection, metrics::NodeMetrics, shutdown::PendingShutdown, upstream::UpstreamStream,
+        connection::Connection, log_files::DiskLog, metrics::NodeMetrics, shutdown::PendingShutdown,
+        upstream::UpstreamStream,
     },
 };
 
@@ -61,8 +65,16 @@ pub struct Shard {
     pub(crate) log: HotLog,
     /// What readers of the log see.
     pub(crate) log_handle: LogHandle,
-    /// The stream's name; changes with every change of lineage, here first.
-    pub(crate) replid: ReplicationId,
+    /// The log's files, where it is kept on disk.
+    pub(crate) disk: Option<DiskLog>,
+    /// What was applied of the master's stream and is not in the log yet: whole commands, up to a border.
+    pub(crate) unwritten: Vec<u8>,
+    /// What was applied behind that border: the beginning of a transaction.
+    pub(crate) tail: Vec<u8>,
+    /// Replies that were held back may go, at the next tick.
+    pub(crate) releases_held: bool,
+    /// The stream's name and those that it continued; changes here first.
+    pub(crate) lineage: Lineage,
     /// The stream came from a master that named it.
     pub(crate) has_masters_stream: bool,
     pub(crate) connections: Slab<Connection>,
@@ -113,7 +125,7 @@ impl Shard {
     /// The last byte of the stream that is applied and logged.
     #[must_use]
     pub(crate) fn offset(&self) -> Offset {
-        self.log.appended()
+        self.engine.log.offset()
     }
 
     /// Tells the engine what time it is.
@@ -144,18 +156,5 @@ impl Shard {
 
     pub(crate) fn connection_of(&self, client: ClientId) -> Option<usize> {
         self.keys.get(&client).copied()
-    }
-
-    /// Appends what the engine has logged, makes it visible and lets the feeder know.
-    pub(crate) fn publish_log(&mut self) {
-        let bytes = self.engine.log.bytes();
-        if bytes.is_empty() {
-            return;
-        }
-        self.log.append(bytes);
-        self.engine.log.clear();
-        self.log.publish();
-        self.engine.status.hot_first = self.log_handle.first_held();
-        self.ticker.wake_if_parked();
     }
 }

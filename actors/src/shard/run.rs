@@ -12,8 +12,9 @@ use std::{
 
 use rejoin_commands::{Engine, MonotonicClock, Settings};
 use rejoin_keyspace::{HashSeed, KeyspaceOptions};
-use rejoin_persistence::log::HotLog;
+use rejoin_persistence::{log::HotLog, storage::Storage};
 use rejoin_protocol::{Offset, ReplicationId};
+use rejoin_replication::Lineage;
 use rejoin_transports::{
     Endpoint,
     tls::{TlsError, TlsShared},
@@ -37,7 +38,7 @@ use crate::{
         inbox,
         listener::{self, CannotListen, Doors},
         metrics::{MetricsRecorder, NodeMetrics},
-        process, ticks, turn, unix_now, upstream,
+        process, recovery, ticks, turn, unix_now, upstream,
     },
 };
 
@@ -70,6 +71,10 @@ pub struct ShardSeed {
     pub clock: Clock,
     /// Messages from the control plane.
     pub inbox: mpsc::Receiver<ShardMessage>,
+    /// The other end of that inbox, for the disk's thread.
+    pub reports: mpsc::WeakSender<ShardMessage>,
+    /// Where files are kept.
+    pub storage: Arc<dyn Storage>,
     /// Where metrics go, if anywhere.
     pub recorder: Option<MetricsRecorder>,
     /// Random bytes.
@@ -98,6 +103,9 @@ pub enum CannotServe {
     /// No TLS.
     #[error("{0}\nFailed to configure TLS. Check logs for more info.")]
     Tls(TlsError),
+    /// What is on disk cannot be loaded.
+    #[error("{0}")]
+    Data(String),
     /// No port, no unix socket.
     #[error("Configured to not listen anywhere, exiting.")]
     Nowhere,
@@ -124,7 +132,14 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
             }
         };
         let addresses: Vec<SocketAddr> = doors.addresses().map(|(address, _)| address).collect();
+        let (reports, storage) = (seed.reports.clone(), seed.storage.clone());
         let (shard, inbox, clock) = begin(seed);
+        if let Some(reports) = reports.upgrade()
+            && let Err(error) = recovery::recover(&shard, storage, reports).await
+        {
+            let _ = started.send(Err(CannotServe::Data(error)));
+            return;
+        }
         if let Err(error) = begin_to_serve(&shard, doors) {
             let _ = started.send(Err(CannotServe::UnixSocket(crate::words_of(&error))));
             return;
@@ -231,7 +246,11 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         engine,
         log_handle: seed.log.handle(),
         log: seed.log,
-        replid: seed.replid,
+        disk: None,
+        unwritten: Vec::new(),
+        tail: Vec::new(),
+        releases_held: false,
+        lineage: Lineage::new(seed.replid),
         has_masters_stream: false,
         connections: Slab::new(),
         keys: HashMap::new(),

@@ -36,6 +36,8 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
             shard.evict();
             shard.ping_replicas(&mut last_ping);
             shard.publish_log();
+            shard.tend_log();
+            shard.release_held();
             shard.close_idle_clients();
             shard.close_slow_readers();
             shard.answer_waiting();

@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use rejoin_commands::{Engine, Input, Session};
+use rejoin_protocol::ClientId;
 use smallvec::SmallVec;
 
 use crate::shard::{
@@ -59,8 +60,11 @@ impl Shard {
             let mut refs: SmallVec<[&mut Input; 64]> = inputs.iter_mut().map(|input| &mut **input).collect();
             self.engine.run_turn(&mut refs)
         };
-        self.publish_log();
+        let is_published = self.publish_log();
         let woken = self.engine.take_woken();
+        if !is_published {
+            self.hold_back(&ready, &woken);
+        }
         for (&key, input) in ready.iter().zip(inputs) {
             self.finish_connection(key, input);
         }
@@ -70,6 +74,19 @@ impl Shard {
         }
         self.wake(&woken);
         report.ended_early
+    }
+
+    /// The turn could not be logged: whoever may have been told of it hears nothing until it is.
+    #[cold]
+    fn hold_back(&mut self, ready: &[usize], woken: &[ClientId]) {
+        for &key in ready {
+            self.connections[key].is_held = true;
+        }
+        for &client in woken {
+            if let Some(key) = self.connection_of(client) {
+                self.connections[key].is_held = true;
+            }
+        }
     }
 
     /// After the turn: writes a client's replies, and queues it again if it has more. What is held back is looked at again
@@ -97,6 +114,9 @@ impl Shard {
             return;
         }
         let connection = &mut self.connections[key];
+        if connection.is_held {
+            return;
+        }
         let Some(session) = self.engine.sessions.get_mut(client) else { return };
         match connection.stream.try_write(&session.out[session.sent..]) {
             Ok(count) => {

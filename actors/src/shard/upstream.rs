@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rejoin_commands::{Effect, Input, Session, SessionKind};
-use rejoin_protocol::{ClientId, Epoch, Offset, resp::RequestLimits};
+use rejoin_protocol::{ByteCount, ClientId, Epoch, Offset, resp::RequestLimits};
 use rejoin_replication::{Follower, FollowerSettings};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -122,18 +122,22 @@ fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> Str
         if !input.is_ready() {
             break;
         }
-        let Shard { engine, log, .. } = shard;
+        let Shard { engine, unwritten, tail, .. } = shard;
         let applied = engine.apply_turn(input, &mut |bytes, at_border| {
-            log.append(bytes);
+            if at_border && tail.is_empty() {
+                unwritten.extend_from_slice(bytes);
+                return;
+            }
+            tail.extend_from_slice(bytes);
             if at_border {
-                log.publish();
+                unwritten.append(tail);
             }
         });
-        shard.ticker.wake_if_parked();
+        shard.publish_log();
         shard.wake_woken();
         follower.handle_applied(shard.log_handle.visible());
         if let Some(upstream) = &mut shard.engine.status.upstream {
-            upstream.read_offset = shard.log.appended();
+            upstream.read_offset = shard.engine.log.offset();
         }
         for effect in std::mem::take(&mut shard.engine.effects) {
             if let Effect::AckMaster { offset } = effect {
@@ -168,9 +172,10 @@ impl Shard {
 
     /// Discards what lies behind the last border: bytes of the log, and the transaction that they began.
     pub(crate) fn forget_tail(&mut self) {
-        self.log.discard_invisible();
+        self.tail.clear();
         let selected = self.engine.log.selected();
-        self.engine.log.restart(self.log.appended(), selected);
+        let applied = self.visible().advance(ByteCount::of(self.unwritten.len()));
+        self.engine.log.restart(applied, selected);
         if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
             session.transaction = None;
         }

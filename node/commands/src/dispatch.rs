@@ -100,7 +100,9 @@ impl Engine {
         if self.settings.maxmemory_bytes > 0 {
             self.admit_to_memory(session, command)?;
         }
-        // An AOF or RDB that cannot be written refuses writes here (MISCONF).
+        if self.status.log.write_error.is_some() {
+            self.admit_without_log(session, command)?;
+        }
         if self.settings.min_replicas_to_write > 0 && may_write(session, command) && !self.has_good_replicas()
         {
             return Err(Refusal::Fixed("NOREPLICAS Not enough good replicas to write."));
@@ -143,6 +145,15 @@ impl Engine {
             replica.state == "online" && self.now.get() - replica.acked_at.get() <= lag_max_millis
         };
         self.status.replicas.iter().filter(is_good).count() >= self.settings.min_replicas_to_write
+    }
+
+    /// While the log cannot be written, nothing is written; PING tells monitors.
+    #[cold]
+    fn admit_without_log(&self, session: &Session, command: &Command) -> Result<(), Refusal> {
+        match self.log_refusal() {
+            Some(text) if may_write(session, command) || command.name == "ping" => Err(Refusal::text(text)),
+            _ => Ok(()),
+        }
     }
 
     #[cold]

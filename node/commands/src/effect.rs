@@ -64,6 +64,8 @@ pub enum Effect {
     },
     /// Close the connections of all replicas (CLIENT KILL TYPE replica).
     CloseReplicas,
+    /// Write a new base of the log (BGREWRITEAOF).
+    RewriteLog,
 }
 
 impl Effect {
@@ -83,7 +85,8 @@ impl Effect {
             | Self::AckMaster { .. }
             | Self::RefuseHttp { .. }
             | Self::Log { .. }
-            | Self::CloseReplicas => false,
+            | Self::CloseReplicas
+            | Self::RewriteLog => false,
         }
     }
 }

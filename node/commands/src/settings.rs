@@ -5,6 +5,7 @@
 //! (`stock`). Values are checked in one place (`value`), in Redis' words.
 
 mod limits;
+mod log;
 mod policy;
 mod rewrite;
 mod row;
@@ -17,6 +18,7 @@ pub(crate) mod value;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+pub use log::{LogSettings, SyncPolicy};
 pub use policy::{ClientsMemory, MemoryPolicy};
 pub use rewrite::SIGNATURE;
 use row::{Access, Kind, Row};
@@ -107,6 +109,8 @@ pub struct Settings {
     pub tcp_keepalive_seconds: u64,
     /// `tcp-backlog`.
     pub tcp_backlog: u32,
+    /// The log on disk.
+    pub log: LogSettings,
     /// `hz`.
     pub hz: u32,
     /// `loglevel`: debug, verbose, notice or warning.
@@ -193,7 +197,7 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
 });
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    used::ROWS.iter().chain(stock::ROWS)
+    used::ROWS.iter().chain(log::ROWS).chain(stock::ROWS)
 }
 
 fn find(name: &[u8]) -> Option<(&'static Row, &'static str)> {

@@ -63,6 +63,8 @@ pub struct Input {
     error: Option<RequestError>,
     /// The client has been told of the error.
     is_refused: bool,
+    /// Lines that begin with `#` may stand between requests.
+    has_annotations: bool,
 }
 
 impl Input {
@@ -80,7 +82,15 @@ impl Input {
             ranges: Vec::new(),
             error: None,
             is_refused: false,
+            has_annotations: false,
         }
+    }
+
+    /// The same for the file of a log that stock Redis wrote: between requests there may be lines that begin with `#`, which
+    /// say when what follows was written.
+    #[must_use]
+    pub fn of_file(client: ClientId) -> Self {
+        Self { has_annotations: true, ..Self::new(client) }
     }
 
     /// Whose it is.
@@ -121,6 +131,11 @@ impl Input {
             let begin = self.undecoded;
             if begin == self.buffer.len() {
                 return;
+            }
+            if self.has_annotations && self.buffer[begin] == b'#' {
+                let Some(end) = self.buffer[begin..].iter().position(|&byte| byte == b'\n') else { return };
+                self.undecoded += end + 1;
+                continue;
             }
             let args_begin = self.ranges.len();
             match self.parser.parse(&mut self.buffer[begin..], limits, &mut self.ranges) {

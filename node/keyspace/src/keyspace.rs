@@ -164,6 +164,12 @@ impl Keyspace {
         self.databases.first().map_or((0, 0), Database::drops)
     }
 
+    /// Whether no database has a key.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.databases.iter().all(Database::is_empty)
+    }
+
     /// Bytes of live data: entries, tables, expiry indexes.
     #[must_use]
     pub fn bytes_used(&self) -> usize {

@@ -283,8 +283,8 @@ impl MasterCore {
 
     /// Our data was replaced by a full sync. Close these at once: what they hold is not what we hold.
     #[must_use]
-    pub fn replace_lineage(&mut self, replid: ReplicationId) -> Vec<ReplicaId> {
-        self.lineage.replace(replid);
+    pub fn replace_lineage(&mut self, lineage: Lineage) -> Vec<ReplicaId> {
+        self.lineage = lineage;
         self.begin_epoch();
         self.attached()
     }

@@ -2,7 +2,7 @@
 
 use super::reply_help;
 use crate::{
-    Call, Command, Effect, Failure, Flags,
+    Call, Command, Effect, Engine, Failure, Flags,
     data::glob::{self, Case},
     node::status::Stats,
     settings::{SettingError, Settings},
@@ -141,17 +141,24 @@ fn refused(name: &[u8], error: SettingError) -> Failure {
 }
 
 fn resetstat(call: &mut Call<'_>) -> Result<(), Failure> {
-    let stats = &mut call.engine.stats;
-    *stats = Stats {
-        changes_since_save: stats.changes_since_save,
-        memory_peak_bytes: stats.memory_peak_bytes,
-        ..Stats::default()
-    };
-    call.engine.observed.reset_commands();
-    let status = &mut call.engine.status;
-    (status.sync_full, status.sync_partial_ok, status.sync_partial_err) = (0, 0, 0);
+    call.engine.reset_stats();
     call.reply().ok();
     Ok(())
+}
+
+impl Engine {
+    /// Sets the counters of INFO to zero (CONFIG RESETSTAT).
+    pub fn reset_stats(&mut self) {
+        let stats = &mut self.stats;
+        *stats = Stats {
+            changes_since_save: stats.changes_since_save,
+            memory_peak_bytes: stats.memory_peak_bytes,
+            ..Stats::default()
+        };
+        self.observed.reset_commands();
+        let status = &mut self.status;
+        (status.sync_full, status.sync_partial_ok, status.sync_partial_err) = (0, 0, 0);
+    }
 }
 
 fn rewrite(call: &mut Call<'_>) -> Result<(), Failure> {

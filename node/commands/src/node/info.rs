@@ -32,10 +32,10 @@ impl<'a> Source<'a> {
 }
 
 /// Collects the lines of a section.
-struct Lines<'a>(&'a mut String);
+pub(in crate::node) struct Lines<'a>(&'a mut String);
 
 impl Lines<'_> {
-    fn add(&mut self, name: &str, value: impl std::fmt::Display) {
+    pub(in crate::node) fn add(&mut self, name: &str, value: impl std::fmt::Display) {
         use std::fmt::Write as _;
         // Writing to a string does not fail.
         let _ = write!(self.0, "{name}:{value}\r\n");

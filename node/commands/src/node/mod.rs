@@ -7,6 +7,7 @@ pub(crate) mod debug;
 mod help;
 pub(crate) mod info;
 pub(crate) mod latency;
+pub mod log;
 pub(crate) mod lolwut;
 pub(crate) mod memory;
 pub(crate) mod modules;
@@ -29,6 +30,7 @@ pub(crate) const GROUPS: &[&[Command]] = &[
     debug::COMMANDS,
     info::COMMANDS,
     latency::COMMANDS,
+    log::COMMANDS,
     lolwut::COMMANDS,
     memory::COMMANDS,
     modules::COMMANDS,

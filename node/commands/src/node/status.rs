@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use rejoin_protocol::{NextOffset, Offset, ReplicationId, UnixMillis};
 
+use super::log::LogStatus;
+
 /// One replica, as the master sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaStatus {
@@ -73,6 +75,8 @@ pub struct NodeStatus {
     pub config_file: String,
     /// The executable.
     pub executable: String,
+    /// The log on disk.
+    pub log: LogStatus,
     /// The initial data is being loaded.
     pub loading: bool,
     /// What the operating system says of the process.
@@ -118,6 +122,7 @@ impl Default for NodeStatus {
             tcp_port: 0,
             config_file: String::new(),
             executable: String::new(),
+            log: LogStatus::default(),
             loading: false,
             process: ProcessStatus::default(),
         }

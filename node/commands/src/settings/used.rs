@@ -260,6 +260,7 @@ impl Default for Settings {
             timeout_seconds: 0,
             tcp_keepalive_seconds: 300,
             tcp_backlog: 511,
+            log: super::LogSettings::default(),
             hz: 10,
             loglevel: "notice".to_owned(),
             enable_debug_command: "no".to_owned(),

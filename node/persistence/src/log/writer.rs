@@ -170,8 +170,9 @@ impl HotLog {
 
     /// Starts over at another place in the stream (a full sync was loaded): all blocks are released, and cursors end
     /// with [`CursorEnd::LogRestarted`](super::CursorEnd::LogRestarted). Frees the blocks here and now, which takes
-    /// about a microsecond for each.
-    pub fn restart(&mut self, at: Offset) {
+    /// about a microsecond for each. Returns the number of the new stream's name: a cursor that is opened under an
+    /// earlier one sees nothing.
+    pub fn restart(&mut self, at: Offset) -> u64 {
         self.discard_invisible();
         self.tail = self.new_block(at);
         let fresh = VecDeque::from([Arc::clone(self.tail.block())]);
@@ -180,12 +181,16 @@ impl HotLog {
             let mut blocks = self.shared.blocks();
             // Before the border: see `Cursor::border`. Within the lock: an opener sees all of it or nothing.
             self.shared.generation.fetch_add(1, Ordering::Release);
+            // Where earlier names ended was said of another stream's offsets.
+            self.shared.name_ends.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.shared.name.fetch_add(1, Ordering::Release);
             self.shared.before_first.store(at.get(), Ordering::Release);
             self.shared.visible.0.store(at.get(), Ordering::Release);
             std::mem::replace(&mut *blocks, fresh)
         };
         drop(old);
         self.record_kept();
+        self.shared.name.load(Ordering::Relaxed)
     }
 
     /// A handle for other threads.

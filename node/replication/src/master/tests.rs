@@ -134,6 +134,6 @@ fn the_upstreams_word_on_the_lineage_reaches_the_sub_replicas() {
     assert!(core.adopt_lineage(id(1), Offset::new(1200)).is_empty(), "the same name is no news");
     assert_eq!(core.adopt_lineage(id(2), Offset::new(1200)), [replica(1)]);
     assert_eq!(core.lineage().second(), Some((id(1), NextOffset::new(1201))));
-    assert_eq!(core.replace_lineage(id(3)), [replica(1)]);
+    assert_eq!(core.replace_lineage(Lineage::new(id(3))), [replica(1)]);
     assert_eq!(core.lineage(), &Lineage::new(id(3)));
 }

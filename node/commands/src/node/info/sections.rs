@@ -71,18 +71,7 @@ pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("rdb_last_cow_size", 0);
     lines.add("rdb_last_load_keys_expired", 0);
     lines.add("rdb_last_load_keys_loaded", 0);
-    lines.add("aof_enabled", 0);
-    lines.add("aof_rewrite_in_progress", 0);
-    lines.add("aof_rewrite_scheduled", 0);
-    lines.add("aof_last_rewrite_time_sec", -1);
-    lines.add("aof_current_rewrite_time_sec", -1);
-    lines.add("aof_last_bgrewrite_status", "ok");
-    lines.add("aof_rewrites", 0);
-    lines.add("aof_rewrites_consecutive_failures", 0);
-    lines.add("aof_last_write_status", "ok");
-    lines.add("aof_last_cow_size", 0);
-    lines.add("module_fork_in_progress", 0);
-    lines.add("module_fork_last_cow_size", 0);
+    crate::node::log::persistence(source, lines);
 }
 
 pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {

@@ -1,0 +1,506 @@
+//! The log's files, written by the shard: appended to before anything is published, synced as `appendfsync` says,
+//! rewritten when they have grown.
+//!
+//! What cannot be written is not published, and whoever waits for it gets no reply until it can: what the engine
+//! has logged stays in its buffer and is tried again, while further writes are refused (MISCONF). A sync that failed is
+//! not repeated, since the system may have dropped what it could not write: a new base makes everything safe again.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rejoin_commands::{Role, settings::SyncPolicy};
+use rejoin_persistence::{
+    files::{BaseTask, LogFiles, LogFilesOptions, StreamPlace, SyncTask},
+    rdb::{self, EncodeOptions, LocalFile, StreamPosition},
+    segment::StreamName,
+    storage::{Open, Storage, Writer},
+};
+use rejoin_protocol::{DbIndex, UnixMillis};
+use rejoin_replication::Lineage;
+use tokio::sync::mpsc;
+
+use crate::{
+    background,
+    disk::{
+        DiskReport, boot_id,
+        worker::{DiskOutcome, DiskTask, DiskWorker},
+    },
+    messages::shard::ShardMessage,
+    shard::{Shard, unix_now, upstream::MASTER_SESSION},
+};
+
+/// Where older files of the log go.
+const HISTORY_FOLDER: &str = "replhistory";
+/// How often `everysec` syncs.
+const SYNC_PERIOD: Duration = Duration::from_secs(1);
+/// How long after a base that failed the next is tried.
+const BASE_RETRY_PERIOD: Duration = Duration::from_secs(10);
+
+/// The log's files and what is under way for them.
+pub(crate) struct DiskLog {
+    files: LogFiles,
+    worker: DiskWorker,
+    reports: mpsc::Sender<ShardMessage>,
+    /// Counts sets of files: what is reported of an older one is void.
+    set: u64,
+    /// Bytes at the beginning of what waits to be published that are in the file already, though not safe.
+    bytes_ahead: usize,
+    synced_at: Instant,
+    is_syncing: bool,
+    /// A sync has failed: only a new base makes the log whole.
+    needs_base: bool,
+    /// A base is being written or put in its place since then.
+    base_began: Option<Instant>,
+    base_failed_at: Option<Instant>,
+    /// Syncs that have failed; what was begun before the last of them makes nothing whole.
+    failures: u64,
+    /// What that was when the running base was begun.
+    failures_before_base: u64,
+}
+
+/// Whose bytes wait to be published.
+#[derive(Clone, Copy)]
+enum Waiting {
+    /// Those that the engine has logged.
+    Own,
+    /// Those of the master's stream that were applied.
+    Masters,
+}
+
+/// A base was written. From its thread.
+#[derive(Debug)]
+pub struct BaseWritten {
+    set: u64,
+    task: BaseTask,
+    outcome: Result<u64, String>,
+}
+
+impl DiskLog {
+    pub(crate) fn new(files: LogFiles, reports: mpsc::Sender<ShardMessage>) -> io::Result<Self> {
+        let worker = DiskWorker::start(files.storage().clone(), reports.clone())?;
+        Ok(Self {
+            files,
+            worker,
+            reports,
+            set: 0,
+            bytes_ahead: 0,
+            synced_at: Instant::now(),
+            is_syncing: false,
+            needs_base: false,
+            base_began: None,
+            base_failed_at: None,
+            failures: 0,
+            failures_before_base: 0,
+        })
+    }
+
+    /// Has `bytes` in the file, and safe where that is asked for.
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        selected: Option<DbIndex>,
+        now: UnixMillis,
+        policy: SyncPolicy,
+    ) -> io::Result<()> {
+        let new = &bytes[self.bytes_ahead..];
+        if !new.is_empty() {
+            self.files.append(new, selected, now)?;
+        }
+        if self.needs_base {
+            self.bytes_ahead = bytes.len();
+            return Err(io::Error::other("a sync has failed, and no new base was written yet"));
+        }
+        if policy == SyncPolicy::Always {
+            self.bytes_ahead = bytes.len();
+            let task = self.files.sync_task(now);
+            if let Err(error) = task.carry_out(&**self.files.storage()) {
+                self.note_failed_sync(task);
+                return Err(error);
+            }
+        }
+        self.bytes_ahead = 0;
+        Ok(())
+    }
+
+    fn note_failed_sync(&mut self, task: SyncTask) {
+        self.needs_base = true;
+        self.failures += 1;
+        self.files.sync_failed(task);
+    }
+
+    /// Ends in order.
+    pub(crate) fn close(self, now: UnixMillis) -> io::Result<()> {
+        let Self { files, worker, .. } = self;
+        // The thread ends after what it was asked; a sync more does no harm.
+        drop(worker);
+        files.close(now)
+    }
+}
+
+/// Where this node's log lies.
+pub(crate) fn options_of(settings: &rejoin_commands::Settings) -> LogFilesOptions {
+    LogFilesOptions {
+        folder: PathBuf::from(&settings.log.folder),
+        name: settings.log.name.clone(),
+        history: settings.log.keeps_history.then(|| PathBuf::from(HISTORY_FOLDER)),
+        segment_bytes: settings.log.segment_bytes,
+        boot: boot_id(),
+    }
+}
+
+pub(crate) fn stream_name_of(lineage: &Lineage) -> StreamName {
+    StreamName {
+        replid: lineage.current(),
+        ancestors: lineage
+            .ancestors()
+            .iter()
+            .map(|ancestor| (ancestor.replid, ancestor.last_valid))
+            .collect(),
+    }
+}
+
+impl Shard {
+    /// Puts what was logged into the files and makes it visible. Whether nothing is left that could not be.
+    pub(crate) fn publish_log(&mut self) -> bool {
+        if !self.unwritten.is_empty() {
+            let selected = self.masters_db();
+            if !self.write_through(Waiting::Masters, selected) {
+                return false;
+            }
+            self.log.append(&self.unwritten);
+            self.unwritten.clear();
+            self.show_log();
+        }
+        if !self.engine.log.bytes().is_empty() {
+            let selected = self.engine.log.selected();
+            if !self.write_through(Waiting::Own, selected) {
+                return false;
+            }
+            self.log.append(self.engine.log.bytes());
+            self.engine.log.clear();
+            self.show_log();
+        }
+        true
+    }
+
+    fn masters_db(&self) -> Option<DbIndex> {
+        self.engine.sessions.get(MASTER_SESSION).map(|session| session.db)
+    }
+
+    /// Has what waits in the file; whether it is there.
+    fn write_through(&mut self, waiting: Waiting, selected: Option<DbIndex>) -> bool {
+        let Some(disk) = &mut self.disk else { return true };
+        let (now, policy) = (self.engine.now, self.engine.settings.log.sync);
+        let bytes = match waiting {
+            Waiting::Own => self.engine.log.bytes(),
+            Waiting::Masters => &self.unwritten,
+        };
+        match disk.write(bytes, selected, now, policy) {
+            Err(error) => {
+                let count = bytes.len();
+                self.note_log_failure(&error, count);
+                return false;
+            }
+            Ok(()) if self.engine.status.log.write_error.is_some() => self.note_log_mended(),
+            Ok(()) => {}
+        }
+        true
+    }
+
+    /// What was appended last becomes visible.
+    fn show_log(&mut self) {
+        self.log.publish();
+        self.engine.status.hot_first = self.log_handle.first_held();
+        self.ticker.wake_if_parked();
+    }
+
+    #[cold]
+    fn note_log_failure(&mut self, error: &io::Error, bytes: usize) {
+        let words = crate::words_of(error);
+        let status = &mut self.engine.status.log;
+        status.waiting_bytes = bytes as u64;
+        if status.write_error.is_none() {
+            tracing::warn!("Error writing to the AOF file: {words}");
+        }
+        status.write_error = Some(words);
+    }
+
+    #[cold]
+    fn note_log_mended(&mut self) {
+        tracing::warn!("AOF write error looks solved, The server can write again.");
+        let status = &mut self.engine.status.log;
+        (status.write_error, status.waiting_bytes) = (None, 0);
+        self.releases_held = true;
+    }
+
+    /// Lets clients have the replies that were kept from them until the log was written.
+    pub(crate) fn release_held(&mut self) {
+        if !std::mem::take(&mut self.releases_held) {
+            return;
+        }
+        let held: Vec<usize> =
+            self.connections.iter().filter(|(_, c)| c.is_held).map(|(key, _)| key).collect();
+        for key in held {
+            self.connections[key].is_held = false;
+            self.send_output(key);
+            self.queue_if_ready(key);
+        }
+    }
+
+    /// At each tick: syncs what is due, begins a base when one is due, keeps INFO up to date.
+    pub(crate) fn tend_log(&mut self) {
+        self.sync_log();
+        self.begin_base_if_due();
+        let Some(disk) = &mut self.disk else { return };
+        let status = &mut self.engine.status.log;
+        (status.bytes, status.base_bytes) = (disk.files.bytes(), disk.files.base_bytes());
+        status.is_syncing = disk.is_syncing;
+    }
+
+    fn sync_log(&mut self) {
+        let now = self.engine.now;
+        let Some(disk) = &mut self.disk else { return };
+        let status = &mut self.engine.status.log;
+        if self.engine.settings.log.sync != SyncPolicy::EverySecond || disk.needs_base {
+            return;
+        }
+        let is_due = disk.synced_at.elapsed() >= SYNC_PERIOD && disk.files.end() > status.offset_synced;
+        if !is_due {
+            return;
+        }
+        disk.synced_at = Instant::now();
+        if disk.is_syncing {
+            status.delayed_syncs += 1;
+            return;
+        }
+        let task = disk.files.sync_task(now);
+        disk.is_syncing = disk.worker.ask(disk.set, DiskTask::Sync(task));
+    }
+
+    /// What the disk's thread reports.
+    pub(crate) fn note_disk_report(&mut self, report: DiskReport) {
+        let Some(disk) = &mut self.disk else { return };
+        if report.set != disk.set {
+            return;
+        }
+        match report.outcome {
+            DiskOutcome::Synced(task, outcome) => {
+                disk.is_syncing = false;
+                match outcome {
+                    Ok(()) => {
+                        let synced = &mut self.engine.status.log.offset_synced;
+                        *synced = task.offset.max(*synced);
+                    }
+                    Err(error) => {
+                        disk.note_failed_sync(task);
+                        self.note_log_failure(&error, 0);
+                    }
+                }
+            }
+            DiskOutcome::BaseInstalled(Ok(())) => self.end_base(Ok(())),
+            DiskOutcome::BaseInstalled(Err(error)) => self.end_base(Err(crate::words_of(&error))),
+        }
+    }
+
+    /// The stream goes on under another name from the present end of the log.
+    pub(crate) fn rename_log(&mut self) {
+        let (now, stream) = (self.engine.now, stream_name_of(&self.lineage));
+        let Some(disk) = &mut self.disk else { return };
+        if let Err(error) = disk.files.rename_stream(stream, now) {
+            // The next append tries again.
+            self.note_log_failure(&error, 0);
+        }
+    }
+
+    /// Our data was replaced: the log's files begin anew at the present offset, and what they held before serves a
+    /// start until the new base is there.
+    pub(crate) fn restart_log_files(&mut self) {
+        let now = self.engine.now;
+        let (offset, db) = (self.visible(), self.masters_db().unwrap_or(DbIndex::new(0)));
+        let stream = stream_name_of(&self.lineage);
+        let Some(mut disk) = self.disk.take() else { return };
+        disk.set += 1;
+        (disk.base_began, disk.base_failed_at) = (None, None);
+        (disk.bytes_ahead, disk.is_syncing, disk.needs_base) = (0, false, false);
+        let place = StreamPlace { stream, offset, db, chain: 0 };
+        match disk.files.begin_again(place, now) {
+            Ok(()) => {
+                self.disk = Some(disk);
+                self.begin_base();
+            }
+            Err(error) => {
+                disk.needs_base = true;
+                self.disk = Some(disk);
+                self.note_log_failure(&error, 0);
+            }
+        }
+    }
+
+    /// BGREWRITEAOF, or the log has grown: writes a new base from a snapshot, on a thread of its own.
+    pub(crate) fn begin_base(&mut self) {
+        if self.engine.status.log.rewrite_began.is_some() {
+            return;
+        }
+        self.publish_log();
+        let (now, applied) = (self.engine.now, self.engine.log.offset());
+        let Some(disk) = &mut self.disk else { return };
+        let status = &mut self.engine.status.log;
+        status.is_rewrite_scheduled = false;
+        status.rewrites += 1;
+        let begun = if disk.files.end() == applied {
+            disk.files.begin_base(now)
+        } else {
+            Err(io::Error::other("what was executed last could not be written to the log"))
+        };
+        let task = match begun {
+            Ok(task) => task,
+            Err(error) => return self.end_base(Err(crate::words_of(&error))),
+        };
+        (disk.base_began, disk.failures_before_base) = (Some(Instant::now()), disk.failures);
+        status.rewrite_began = Some(now);
+        let place = disk.files.place();
+        let position =
+            StreamPosition { replid: self.lineage.current(), offset: task.offset, selected: place.db };
+        let file = LocalFile {
+            created: now,
+            memory_used: self.engine.keyspace.bytes_used() as u64,
+            is_aof_base: true,
+            usage: None,
+        };
+        let compresses = self.engine.settings.is_on("rdbcompression");
+        let snapshot = self.engine.keyspace.snapshot();
+        let (storage, reports, set) = (disk.files.storage().clone(), disk.reports.clone(), disk.set);
+        tracing::info!(keys = snapshot.len(), offset = %task.offset, "Background append only file rewriting started, without fork");
+        let spawned = background::spawn("rewrite", move || {
+            let options = EncodeOptions { compresses, ..EncodeOptions::for_file(file, Some(position)) };
+            let outcome = write_base(&storage, &task, snapshot, &options).map_err(|error| error.to_string());
+            let written = BaseWritten { set, task, outcome };
+            // The node has ended.
+            let _ = reports.blocking_send(ShardMessage::BaseWritten(Box::new(written)));
+        });
+        if let Err(error) = spawned {
+            self.end_base(Err(crate::words_of(&error)));
+        }
+    }
+
+    /// The base is written: what the log holds up to it is synced, then it takes the old one's place.
+    pub(crate) fn note_base_written(&mut self, written: BaseWritten) {
+        let now = self.engine.now;
+        let Some(disk) = &mut self.disk else { return };
+        let BaseWritten { set, task, outcome } = written;
+        if set != disk.set {
+            let _ = disk.files.storage().remove(&task.temporary);
+            return;
+        }
+        let bytes = match outcome {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let _ = disk.files.storage().remove(&task.temporary);
+                return self.end_base(Err(error));
+            }
+        };
+        let sync = disk.files.sync_task(now);
+        let install = disk.files.install_base(task, bytes);
+        let is_asked = disk.worker.ask(set, DiskTask::Sync(sync))
+            && disk.worker.ask(set, DiskTask::InstallBase(install));
+        if !is_asked {
+            self.end_base(Err("the disk's thread does not keep up".to_owned()));
+        }
+    }
+
+    fn end_base(&mut self, outcome: Result<(), String>) {
+        let Some(disk) = &mut self.disk else { return };
+        let status = &mut self.engine.status.log;
+        status.rewrite_began = None;
+        status.has_rewrite_failed = outcome.is_err();
+        let took = disk.base_began.take().map(|began| began.elapsed());
+        status.last_rewrite_seconds = took.map(|took| took.as_secs());
+        match outcome {
+            Ok(()) => {
+                let retired = disk.files.base_installed();
+                disk.worker.ask(disk.set, DiskTask::Retire(retired));
+                (status.rewrite_failures, disk.base_failed_at) = (0, None);
+                let took_millis = took.map_or(0, |took| took.as_millis() as u64);
+                tracing::info!(
+                    took_millis,
+                    bytes = disk.files.base_bytes(),
+                    "Background AOF rewrite finished successfully"
+                );
+                if disk.needs_base && disk.failures == disk.failures_before_base {
+                    disk.needs_base = false;
+                    status.write_error = None;
+                    self.publish_log();
+                    self.note_log_mended();
+                    self.release_held();
+                }
+            }
+            Err(error) => {
+                disk.files.base_failed();
+                disk.base_failed_at = Some(Instant::now());
+                status.rewrite_failures += 1;
+                tracing::warn!("Background AOF rewrite terminated with an error: {error}");
+            }
+        }
+    }
+
+    fn begin_base_if_due(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        let (log, status) = (&self.engine.settings.log, &self.engine.status.log);
+        if status.rewrite_began.is_some()
+            || disk.base_failed_at.is_some_and(|at| at.elapsed() < BASE_RETRY_PERIOD)
+        {
+            return;
+        }
+        let (bytes, base_bytes) = (disk.files.bytes(), disk.files.base_bytes().max(1));
+        let growth_percent = bytes.saturating_mul(100) / base_bytes;
+        let has_grown = log.rewrite_percentage > 0
+            && bytes > log.rewrite_bytes_min
+            && growth_percent.saturating_sub(100) >= log.rewrite_percentage;
+        if has_grown {
+            tracing::info!(
+                "Starting automatic rewriting of AOF on {}% growth",
+                growth_percent.saturating_sub(100)
+            );
+        }
+        if has_grown || status.is_rewrite_scheduled || disk.needs_base || disk.files.awaits_base() {
+            self.begin_base();
+        }
+    }
+
+    /// The stream's role decides who selected its database.
+    pub(crate) fn selected_db(&self) -> DbIndex {
+        let selected = match self.engine.role {
+            Role::Master => self.engine.log.selected(),
+            Role::Replica => self.masters_db(),
+        };
+        selected.unwrap_or(DbIndex::new(0))
+    }
+
+    /// The log's files end in order; nothing may be appended any more.
+    pub(crate) fn close_log_files(&mut self) {
+        if !self.publish_log() {
+            tracing::error!("The log could not be written to its end");
+        }
+        if let Some(disk) = self.disk.take()
+            && let Err(error) = disk.close(unix_now())
+        {
+            tracing::error!("The log's files could not be closed in order: {}", crate::words_of(&error));
+        }
+    }
+}
+
+fn write_base(
+    storage: &Arc<dyn Storage>,
+    task: &BaseTask,
+    snapshot: rejoin_keyspace::Snapshot,
+    options: &EncodeOptions<'_>,
+) -> Result<u64, rdb::RdbError> {
+    let file = storage.open(&task.temporary, Open::Empty)?;
+    let bytes = rdb::encode(snapshot, options, &mut Writer::new(file.clone(), 0))?;
+    file.sync()?;
+    Ok(bytes)
+}

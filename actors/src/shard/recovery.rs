@@ -1,0 +1,419 @@
+//! What a start does about the log's files: loads base and increments, and goes on where they end; or begins new ones.
+//!
+//! The base is loaded on a thread of its own; increments are applied here, piece by piece, by the path that a master's
+//! stream takes. Between two pieces clients are told that the data is being loaded.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rejoin_commands::{Input, Role};
+use rejoin_keyspace::{AccessKind, HashSeed, Keyspace, KeyspaceOptions};
+use rejoin_persistence::{
+    files::{
+        LogFiles, LogFilesOptions, StreamPlace,
+        recover::{self, FoundLog, Increments, Replayed, Resumed},
+    },
+    manifest::Manifest,
+    rdb::{self, DecodeOptions, RdbSummary},
+    segment::{SegmentFlaw, Standing, StoredSegment},
+    storage::{Open, Reader, Storage},
+};
+use rejoin_protocol::{ByteCount, DbIndex, Offset, ReplicationId, resp::RequestLimits};
+use rejoin_replication::{Ancestor, Lineage};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    background,
+    messages::{master::ReplaceLineage, shard::ShardMessage},
+    shard::{
+        Shard, SharedShard,
+        log_files::{DiskLog, options_of, stream_name_of},
+        unix_now,
+        upstream::MASTER_SESSION,
+    },
+};
+
+/// Bytes of a file of somebody else's that are read at a time.
+const PIECE_BYTES: usize = 256 << 10;
+/// What a file that begins with an RDB begins with.
+const RDB_MAGICS: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
+
+/// Loads the log, if there is one, and has the shard write on behind it. With `appendonly no` it does nothing.
+///
+/// # Errors
+/// Why the node must not start, in words for the operator.
+pub(crate) async fn recover(
+    shard: &SharedShard,
+    storage: Arc<dyn Storage>,
+    reports: mpsc::Sender<ShardMessage>,
+) -> Result<(), String> {
+    let options = {
+        let shard = shard.borrow();
+        if !shard.engine.settings.log.is_on {
+            return Ok(());
+        }
+        options_of(&shard.engine.settings)
+    };
+    let found = recover::look(&*storage, &options).map_err(|flaw| flaw.to_string())?;
+    let role = std::mem::replace(&mut shard.borrow_mut().engine.role, Role::Replica);
+    let outcome = match found {
+        None => begin_empty(shard, storage, options),
+        Some(found) => load(shard, storage, options, found).await,
+    };
+    let shard = &mut *shard.borrow_mut();
+    shard.engine.role = role;
+    shard.engine.reset_stats();
+    let files = outcome?;
+    let disk = DiskLog::new(files, reports).map_err(|error| format!("no thread for the disk: {error}"))?;
+    shard.engine.status.log.is_on = true;
+    shard.disk = Some(disk);
+    shard.tend_log();
+    Ok(())
+}
+
+fn begin_empty(
+    shard: &SharedShard,
+    storage: Arc<dyn Storage>,
+    options: LogFilesOptions,
+) -> Result<LogFiles, String> {
+    let shard = shard.borrow();
+    let place = shard.place();
+    let is_empty = shard.engine.keyspace.is_empty();
+    LogFiles::begin(storage, options, place, &Manifest::default(), is_empty, unix_now())
+        .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))
+}
+
+async fn load(
+    shard: &SharedShard,
+    storage: Arc<dyn Storage>,
+    options: LogFilesOptions,
+    found: FoundLog,
+) -> Result<LogFiles, String> {
+    let begun = std::time::Instant::now();
+    let mut replay = Replay::new(shard.clone(), found.bytes());
+    let mut base = None;
+    if let Some((path, bytes)) = &found.base {
+        base = replay.load_file(&storage, path, *bytes).await?;
+    }
+    let is_ours = match (&found.increments, found.start(), &base) {
+        (Increments::Foreign { why, .. }, ..) => Err(why.clone()),
+        (_, None, _) => Err("there is no increment of ours".to_owned()),
+        (_, Some(_), None) if found.base.is_none() => Ok(()),
+        (_, Some(start), Some(RdbSummary { position: Some(position), .. }))
+            if (position.replid, position.offset) == start =>
+        {
+            Ok(())
+        }
+        (_, Some((_, start)), _) => {
+            Err(format!("its base does not stand at offset {start}, where its first increment begins"))
+        }
+    };
+    let files = match (&found.increments, is_ours) {
+        (Increments::Ours(segments), Ok(())) => {
+            let replayed = replay.segments(segments, &options).await?;
+            shard.borrow().go_on(storage, options, found, replayed)?
+        }
+        (increments, why) => {
+            let paths: Vec<(PathBuf, u64)> = match increments {
+                Increments::Foreign { files, .. } => files.clone(),
+                Increments::Ours(segments) => {
+                    segments.iter().map(|segment| (segment.path.clone(), segment.bytes)).collect()
+                }
+            };
+            tracing::warn!(
+                "The log was written or touched by another server ({}): its data is loaded, and a new stream begins",
+                why.err().unwrap_or_default()
+            );
+            for (path, bytes) in &paths {
+                replay.load_file(&storage, path, *bytes).await?;
+            }
+            let place = shard.borrow().place();
+            let files = LogFiles::begin(storage, options, place, found.manifest(), false, unix_now())
+                .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))?;
+            (files, None)
+        }
+    };
+    let (files, resumed) = files;
+    shard.borrow_mut().take_up(&files.place(), resumed.as_ref());
+    tracing::info!("DB loaded from append only file: {:.3} seconds", begun.elapsed().as_secs_f64());
+    Ok(files)
+}
+
+/// A log that is being loaded.
+struct Replay {
+    shard: SharedShard,
+    input: Input,
+    /// Bytes in all, and loaded.
+    bytes: u64,
+    bytes_done: u64,
+    /// The last byte behind which no command and no transaction is open.
+    border: Offset,
+    /// Bytes that were applied behind it.
+    bytes_in_transaction: u64,
+}
+
+impl Replay {
+    fn new(shard: SharedShard, bytes: u64) -> Self {
+        Self {
+            shard,
+            input: Input::new(MASTER_SESSION),
+            bytes,
+            bytes_done: 0,
+            border: Offset::ZERO,
+            bytes_in_transaction: 0,
+        }
+    }
+
+    /// Loads an RDB, a file of commands, or an RDB with commands behind it. What an RDB says of itself.
+    async fn load_file(
+        &mut self,
+        storage: &Arc<dyn Storage>,
+        path: &Path,
+        bytes: u64,
+    ) -> Result<Option<RdbSummary>, String> {
+        let failed = |error: std::io::Error| format!("{}: {}", path.display(), crate::words_of(&error));
+        let file = storage.open(path, Open::Existing).map_err(failed)?;
+        let mut magic = [0; 6];
+        let count = file.read_at(0, &mut magic).map_err(failed)?;
+        let is_rdb = RDB_MAGICS.iter().any(|rdb| magic[..count].starts_with(rdb));
+        let mut summary = None;
+        let mut at = 0;
+        if is_rdb {
+            let loaded = load_base(&self.shard, storage, path).await?;
+            at = loaded.bytes;
+            self.bytes_done += at;
+            summary = Some(loaded);
+        }
+        self.input = Input::of_file(MASTER_SESSION);
+        self.shard.borrow_mut().begin_file(DbIndex::new(0));
+        self.border = self.shard.borrow().engine.log.offset();
+        let mut piece = vec![0; PIECE_BYTES];
+        while at < bytes {
+            let count = file.read_at(at, &mut piece).map_err(failed)?;
+            if count == 0 {
+                break;
+            }
+            let applied = self.apply(&piece[..count]);
+            at += count as u64;
+            applied.map_err(|error| {
+                let good = at.saturating_sub(self.bytes_open());
+                format!(
+                    "Bad file format reading the append only file {}: {error}, behind byte {good}. Make a backup of \
+                     your AOF file, then use rejoin check-aof --fix <filename.manifest>",
+                    path.display()
+                )
+            })?;
+            tokio::task::yield_now().await;
+        }
+        self.end_of_file(path, self.bytes_open())?;
+        Ok(summary)
+    }
+
+    /// Applies segments of ours, each byte checked.
+    async fn segments(
+        &mut self,
+        segments: &[StoredSegment],
+        options: &LogFilesOptions,
+    ) -> Result<Replayed, String> {
+        let mut verified = Offset::ZERO;
+        for (number, segment) in segments.iter().enumerate() {
+            self.input = Input::new(MASTER_SESSION);
+            {
+                let shard = &mut *self.shard.borrow_mut();
+                shard.begin_file(segment.head.db);
+                let selected = shard.engine.log.selected();
+                shard.engine.log.restart(segment.head.start, selected);
+            }
+            self.border = segment.head.start;
+            let is_last = number + 1 == segments.len();
+            let may_end_early = is_last && segment.standing(options.boot) != Standing::Whole;
+            let mut reader = segment.read();
+            loop {
+                let place = segment.place(reader.offset());
+                let piece = match reader.next_piece() {
+                    Ok(Some(piece)) => piece,
+                    Ok(None) => break,
+                    Err(flaw) => return Err(damaged(&flaw)),
+                };
+                if let Err(error) = self.apply(piece) {
+                    // What was never synced may have come back as anything.
+                    if may_end_early && self.border >= reader.verified() {
+                        break;
+                    }
+                    return Err(format!(
+                        "{}: {error}, in the command at byte {}",
+                        segment.path.display(),
+                        segment.place(self.border).max(place.saturating_sub(1))
+                    ));
+                }
+                tokio::task::yield_now().await;
+            }
+            verified = reader.verified();
+            let cut = segment.end_present().since(self.border).get();
+            if cut > 0 && !may_end_early {
+                return Err(format!(
+                    "{} ends within a command, {cut} bytes behind the last border",
+                    segment.path.display()
+                ));
+            }
+            self.end_of_file(&segment.path, cut)?;
+        }
+        let db = self.shard.borrow().selected_db();
+        Ok(Replayed { border: self.border, verified, db })
+    }
+
+    /// Applies what of a file has come.
+    fn apply(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let shard = &mut *self.shard.borrow_mut();
+        self.bytes_done += bytes.len() as u64;
+        self.input.buffer_mut().extend_from_slice(bytes);
+        let limits = RequestLimits::master();
+        let (border, mut at) = (&mut self.border, shard.engine.log.offset());
+        let in_transaction = &mut self.bytes_in_transaction;
+        loop {
+            self.input.decode(&limits, true);
+            if !self.input.is_ready() {
+                return Ok(());
+            }
+            let applied = shard.engine.apply_turn(&mut self.input, &mut |bytes, at_border| {
+                at = at.advance(ByteCount::of(bytes.len()));
+                *in_transaction = if at_border { 0 } else { *in_transaction + bytes.len() as u64 };
+                if at_border {
+                    *border = at;
+                }
+            });
+            shard.engine.effects.clear();
+            applied.outcome.map_err(|error| error.to_string())?;
+        }
+    }
+
+    /// Bytes behind the last border.
+    fn bytes_open(&self) -> u64 {
+        self.input.pending_bytes() as u64 + self.bytes_in_transaction
+    }
+
+    /// `cut` bytes behind the last border are no whole command.
+    fn end_of_file(&mut self, path: &Path, cut: u64) -> Result<(), String> {
+        let shard = &mut *self.shard.borrow_mut();
+        shard.forget_transaction();
+        self.bytes_in_transaction = 0;
+        let selected = shard.engine.log.selected();
+        shard.engine.log.restart(self.border, selected);
+        if cut == 0 {
+            return Ok(());
+        }
+        if !shard.engine.settings.log.loads_truncated {
+            return Err(format!(
+                "Unexpected end of file reading the append only file {}. You can: 1) Make a backup of your AOF file, then use rejoin check-aof --fix <filename.manifest>. 2) Alternatively you can set the 'aof-load-truncated' configuration option to yes and restart the server.",
+                path.display()
+            ));
+        }
+        tracing::warn!(
+            "!!! Warning: short read while loading the AOF file {}!!! {cut} bytes behind the last whole command are cut off",
+            path.display()
+        );
+        Ok(())
+    }
+}
+
+fn damaged(flaw: &SegmentFlaw) -> String {
+    format!(
+        "{flaw}. Make a backup of the log, then use rejoin check-aof --fix <filename.manifest> to cut it there"
+    )
+}
+
+/// Loads an RDB on a thread of its own and puts it in the place of the shard's data.
+async fn load_base(
+    shard: &SharedShard,
+    storage: &Arc<dyn Storage>,
+    path: &Path,
+) -> Result<RdbSummary, String> {
+    let (databases, limits) = {
+        let shard = shard.borrow();
+        (shard.engine.settings.databases, shard.engine.settings.limits())
+    };
+    let (answer, loaded) = oneshot::channel();
+    let (storage, file) = (storage.clone(), path.to_owned());
+    background::spawn("loader", move || {
+        let load = || -> Result<(Keyspace, RdbSummary), rdb::RdbError> {
+            let options = KeyspaceOptions { databases, seed: HashSeed::new(rand::random()) };
+            let mut keyspace = Keyspace::new(options);
+            keyspace.access_mut().set(unix_now(), AccessKind::Recency);
+            let mut reader = Reader::new(storage.open(&file, Open::Existing)?, 0);
+            let summary = rdb::decode(&mut reader, &mut keyspace, &DecodeOptions::for_file(limits))?;
+            Ok((keyspace, summary))
+        };
+        // The node has ended.
+        let _ = answer.send(load());
+    })
+    .map_err(|error| format!("no thread for loading: {error}"))?;
+    let loaded = loaded.await.map_err(|_| "the loader failed, which is a defect".to_owned())?;
+    let (keyspace, summary) = loaded.map_err(|error| format!("{}: {error}", path.display()))?;
+    shard.borrow_mut().engine.keyspace = keyspace;
+    Ok(summary)
+}
+
+impl Shard {
+    /// Where the stream stands.
+    pub(crate) fn place(&self) -> StreamPlace {
+        StreamPlace {
+            stream: stream_name_of(&self.lineage),
+            offset: self.engine.log.offset(),
+            db: self.selected_db(),
+            chain: 0,
+        }
+    }
+
+    fn begin_file(&mut self, db: DbIndex) {
+        if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
+            session.db = db;
+            session.transaction = None;
+        }
+    }
+
+    fn forget_transaction(&mut self) {
+        if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
+            session.transaction = None;
+        }
+    }
+
+    fn go_on(
+        &self,
+        storage: Arc<dyn Storage>,
+        options: LogFilesOptions,
+        found: FoundLog,
+        replayed: Replayed,
+    ) -> Result<(LogFiles, Option<Resumed>), String> {
+        let new_replid = ReplicationId::from_random((self.random_id)());
+        found
+            .resume(storage, options, replayed, new_replid, unix_now())
+            .map(|(files, resumed)| (files, Some(resumed)))
+            .map_err(|flaw| flaw.to_string())
+    }
+
+    /// The stream stands at `place` from now on.
+    fn take_up(&mut self, place: &StreamPlace, resumed: Option<&Resumed>) {
+        let ancestors = place
+            .stream
+            .ancestors
+            .iter()
+            .map(|(replid, last_valid)| Ancestor { replid: *replid, last_valid: *last_valid })
+            .collect();
+        self.lineage = Lineage::restore(place.stream.replid, ancestors);
+        self.engine.status.replid = place.stream.replid;
+        let name = self.log.restart(place.offset);
+        self.engine.status.hot_first = self.log_handle.first_held();
+        self.engine.log.restart(place.offset, Some(place.db));
+        self.begin_file(place.db);
+        self.control.replace_lineage(ReplaceLineage { lineage: self.lineage.clone(), name });
+        if let Some(resumed) = resumed {
+            tracing::info!(
+                replid = %place.stream.replid, offset = %place.offset, db = %place.db,
+                "The stream goes on where the log ends{}",
+                if resumed.is_renamed { ", under a new name: the machine went down since" } else { "" }
+            );
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! The files of the log: which segments are live, which base they start from, and how one set of files takes the place of
+//! another.
+//!
+//! What is live lies in a folder in Redis' multi-part layout: a base, increments (our segments), a manifest. Whatever a
+//! rewrite leaves behind moves to the history's folder, or goes. The shard appends through [`LogFiles`]; what may block
+//! (making bytes and names survive a power loss, putting a base in its place, removing) it hands out as values that a
+//! thread for the disk carries out: [`SyncTask`], [`BaseInstallation`], [`Retired`].
+//!
+//! Invariants:
+//! * increments follow each other without a gap: each begins where the one before ends;
+//! * a manifest on disk names only files that can be loaded together: a new base is named together with the increments
+//!   since, and not before it lies there whole;
+//! * an increment that no manifest names yet is found by its name and its side data ([`recover`]).
+
+mod publish;
+pub mod recover;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rejoin_protocol::{DbIndex, Offset, UnixMillis};
+
+pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
+
+use crate::{
+    manifest::{BaseFormat, Manifest, ManifestFile},
+    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble, side_path},
+    storage::{Listed, Storage},
+};
+
+/// Where the log's files lie and how they are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilesOptions {
+    /// `appenddirname`: the folder of what is live.
+    pub folder: PathBuf,
+    /// `appendfilename`: what the files' names begin with.
+    pub name: String,
+    /// The folder of what is not live any more; `None` keeps nothing of it.
+    pub history: Option<PathBuf>,
+    /// From this size on a segment is followed by another.
+    pub segment_bytes: u64,
+    /// The present run of the operating system.
+    pub boot: BootId,
+}
+
+impl LogFilesOptions {
+    /// Where the manifest lies.
+    #[must_use]
+    pub fn manifest_path(&self) -> PathBuf {
+        self.folder.join(crate::manifest::manifest_name(&self.name))
+    }
+}
+
+/// The stream at some place: what a segment that begins there says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// Its name.
+    pub stream: StreamName,
+    /// The last byte before.
+    pub offset: Offset,
+    /// The database selected there.
+    pub db: DbIndex,
+    /// The chained checksum there.
+    pub chain: u64,
+}
+
+/// A base that is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseTask {
+    /// Where it is written first.
+    pub temporary: PathBuf,
+    /// Its place among the files, once it is whole.
+    file: ManifestFile,
+    /// The stream's offset that it stands at: the first increment since begins there.
+    pub offset: Offset,
+    /// The first increment that is not in it.
+    first_seq: i64,
+}
+
+/// The writing end of the log's files.
+#[derive(Debug)]
+pub struct LogFiles {
+    storage: Arc<dyn Storage>,
+    options: LogFilesOptions,
+    /// What is live, the segment that is being written last.
+    manifest: Manifest,
+    /// The manifest on disk names older files, which stay what is loaded until the first base of these is there.
+    awaits_base: bool,
+    /// The manifest on disk is not this one.
+    is_unpublished: bool,
+    writer: SegmentWriter,
+    stream: StreamName,
+    /// The segment belongs to the stream's earlier name, and no other could be begun yet.
+    is_renamed: bool,
+    /// The database selected at the end.
+    db: DbIndex,
+    /// Segments that were sealed and may not have been synced.
+    unsynced: Vec<SegmentFiles>,
+    /// Bytes of the sealed increments.
+    sealed_bytes: u64,
+    /// Bytes of the base.
+    base_bytes: u64,
+    /// What a running installation replaces, in case it fails.
+    replaced: Option<Replaced>,
+    /// Files of an older set, to be retired with the first base.
+    orphans: Vec<ManifestFile>,
+}
+
+/// What is live until an installation is confirmed.
+#[derive(Debug)]
+struct Replaced {
+    base: Option<ManifestFile>,
+    increments: Vec<ManifestFile>,
+    base_bytes: u64,
+    increment_bytes: u64,
+    awaited_base: bool,
+}
+
+impl LogFiles {
+    /// Begins files of a stream at `place`. With `is_empty` nothing lies before it and no base is needed; otherwise
+    /// the first base is to be written next ([`LogFiles::begin_base`]), and until it is installed the files that the
+    /// manifest on disk names, `old`, stay what a start would load.
+    pub fn begin(
+        storage: Arc<dyn Storage>,
+        options: LogFilesOptions,
+        place: StreamPlace,
+        old: &Manifest,
+        is_empty: bool,
+        now: UnixMillis,
+    ) -> io::Result<Self> {
+        storage.create_folder(&options.folder)?;
+        let seq = Self::free_increment_seq(&*storage, &options, old)?;
+        let StreamPlace { stream, offset, db, chain } = place;
+        let file = ManifestFile::increment(&options.name, seq, offset.get(), preamble(db).len() as u64);
+        let head = SegmentHead {
+            stream: stream.clone(),
+            start: offset,
+            preamble: 0,
+            db,
+            chain,
+            created: now,
+            boot: options.boot,
+        };
+        let writer = SegmentWriter::create(&*storage, &options.folder.join(&file.name), head)?;
+        let orphans = old.live().cloned().collect();
+        // Names of the old files are not given again while they lie there.
+        let history = old.live().chain(&old.history).cloned().collect();
+        let mut files = Self {
+            manifest: Manifest { base: None, increments: vec![file], history },
+            awaits_base: !is_empty,
+            is_unpublished: is_empty,
+            stream,
+            is_renamed: false,
+            db,
+            unsynced: Vec::new(),
+            sealed_bytes: 0,
+            base_bytes: 0,
+            replaced: None,
+            orphans,
+            storage,
+            options,
+            writer,
+        };
+        if is_empty {
+            files.manifest.history.clear();
+            files.publish()?;
+        }
+        Ok(files)
+    }
+
+    /// Goes on with files that were read to their end.
+    fn resume(
+        storage: Arc<dyn Storage>,
+        options: LogFilesOptions,
+        manifest: Manifest,
+        writer: SegmentWriter,
+        place: StreamPlace,
+        (base_bytes, sealed_bytes): (u64, u64),
+    ) -> Self {
+        Self {
+            storage,
+            options,
+            manifest,
+            awaits_base: false,
+            is_unpublished: true,
+            writer,
+            stream: place.stream,
+            is_renamed: false,
+            db: place.db,
+            unsynced: Vec::new(),
+            sealed_bytes,
+            base_bytes,
+            replaced: None,
+            orphans: Vec::new(),
+        }
+    }
+
+    /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.
+    /// After an error everything is as it was.
+    pub fn begin_again(&mut self, place: StreamPlace, now: UnixMillis) -> io::Result<()> {
+        let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
+        let old: Vec<ManifestFile> =
+            self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
+        let names = Manifest { history: old.clone(), ..Manifest::default() };
+        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, false, now)?;
+        begun.orphans = old;
+        *self = begun;
+        Ok(())
+    }
+
+    /// A number for an increment whose name no file in the folder has.
+    fn free_increment_seq(
+        storage: &dyn Storage,
+        options: &LogFilesOptions,
+        old: &Manifest,
+    ) -> io::Result<i64> {
+        let listed = storage.list(&options.folder)?;
+        let is_taken = |seq| {
+            let name = ManifestFile::increment(&options.name, seq, 0, 0).name;
+            listed.iter().any(|Listed { name: other, .. }| *other == name)
+        };
+        Ok((old.next_increment_seq()..).find(|seq| !is_taken(*seq)).unwrap_or(i64::MAX))
+    }
+
+    /// Appends bytes of the stream that end at a border; `selected` is the database selected there, if it is known to
+    /// have changed. All of them are in the file afterwards or, after an error, none.
+    pub fn append(&mut self, bytes: &[u8], selected: Option<DbIndex>, now: UnixMillis) -> io::Result<()> {
+        if self.is_renamed || self.writer.bytes() >= self.options.segment_bytes {
+            self.rotate(now)?;
+        }
+        self.writer.append(bytes, now)?;
+        if let Some(db) = selected {
+            self.db = db;
+        }
+        Ok(())
+    }
+
+    /// Goes on in a new segment, unless nothing was written to the present one.
+    pub fn rotate(&mut self, now: UnixMillis) -> io::Result<()> {
+        if self.writer.end() == self.writer.head().start && !self.is_renamed {
+            return Ok(());
+        }
+        self.writer.seal(now)?;
+        let seq = self.manifest.next_increment_seq();
+        let preamble_bytes = preamble(self.db).len() as u64;
+        let file = ManifestFile::increment(&self.options.name, seq, self.writer.end().get(), preamble_bytes);
+        let writer = self.create_segment(&file, now)?;
+        let sealed = std::mem::replace(&mut self.writer, writer);
+        self.sealed_bytes += sealed.bytes();
+        self.unsynced.push(sealed.files());
+        self.manifest.increments.push(file);
+        (self.is_unpublished, self.is_renamed) = (true, false);
+        Ok(())
+    }
+
+    fn create_segment(&self, file: &ManifestFile, now: UnixMillis) -> io::Result<SegmentWriter> {
+        let head = SegmentHead {
+            stream: self.stream.clone(),
+            start: self.writer.end(),
+            preamble: 0,
+            db: self.db,
+            chain: self.writer.chain(),
+            created: now,
+            boot: self.options.boot,
+        };
+        SegmentWriter::create(&*self.storage, &self.options.folder.join(&file.name), head)
+    }
+
+    /// The stream goes on under another name from here.
+    pub fn rename_stream(&mut self, stream: StreamName, now: UnixMillis) -> io::Result<()> {
+        (self.stream, self.is_renamed) = (stream, true);
+        self.rotate(now)
+    }
+
+    /// Begins a base that stands at the present end: what is appended from here on goes to a new segment.
+    pub fn begin_base(&mut self, now: UnixMillis) -> io::Result<BaseTask> {
+        self.rotate(now)?;
+        let seq = self.manifest.next_base_seq().max(self.replaced.as_ref().map_or(0, |_| 1));
+        let file = ManifestFile::base(&self.options.name, seq, BaseFormat::Rdb);
+        let temporary = self.options.folder.join(format!("temp-rewriteaof-{seq}.rdb"));
+        let first_seq = self.manifest.increments.last().map_or(1, |last| last.seq);
+        Ok(BaseTask { temporary, file, offset: self.writer.end(), first_seq })
+    }
+
+    /// A base was written and synced under its temporary name: what is to be done on disk so that it and the increments
+    /// since are what is live. To be confirmed by [`LogFiles::base_installed`] or [`LogFiles::base_failed`].
+    pub fn install_base(&mut self, task: BaseTask, bytes: u64) -> BaseInstallation {
+        let (old, since): (Vec<_>, Vec<_>) =
+            self.manifest.increments.drain(..).partition(|file| file.seq < task.first_seq);
+        let new_bytes = since.len().saturating_sub(1);
+        let old_bytes = if old.is_empty() { 0 } else { self.bytes_of(&old) };
+        self.replaced = Some(Replaced {
+            base: self.manifest.base.replace(task.file.clone()),
+            increments: old,
+            base_bytes: std::mem::replace(&mut self.base_bytes, bytes),
+            increment_bytes: old_bytes,
+            awaited_base: std::mem::replace(&mut self.awaits_base, false),
+        });
+        self.sealed_bytes = if new_bytes == 0 { 0 } else { self.sealed_bytes.saturating_sub(old_bytes) };
+        self.manifest.increments = since;
+        self.is_unpublished = false;
+        BaseInstallation {
+            from: task.temporary,
+            to: self.options.folder.join(&task.file.name),
+            publication: self.publication(),
+        }
+    }
+
+    /// The lengths of files, as far as they can be had.
+    fn bytes_of(&self, files: &[ManifestFile]) -> u64 {
+        let Ok(listed) = self.storage.list(&self.options.folder) else { return 0 };
+        let is_one = |name: &str| files.iter().any(|file| file.name == name);
+        listed.iter().filter(|entry| is_one(&entry.name)).map(|entry| entry.bytes).sum()
+    }
+
+    /// The installation is on disk: what is not live any more.
+    pub fn base_installed(&mut self) -> Retired {
+        let Some(replaced) = self.replaced.take() else { return Retired::default() };
+        self.manifest.history.clear();
+        let files: Vec<ManifestFile> = std::mem::take(&mut self.orphans)
+            .into_iter()
+            .chain(replaced.base)
+            .chain(replaced.increments)
+            .collect();
+        let mut retired = Retired::default();
+        for file in files {
+            let path = self.options.folder.join(&file.name);
+            retired.add(path, self.options.history.as_deref());
+        }
+        retired
+    }
+
+    /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.
+    pub fn base_failed(&mut self) {
+        let Some(replaced) = self.replaced.take() else { return };
+        self.manifest.base = replaced.base;
+        self.manifest.increments.splice(0..0, replaced.increments);
+        self.base_bytes = replaced.base_bytes;
+        self.sealed_bytes += replaced.increment_bytes;
+        self.awaits_base = replaced.awaited_base;
+        self.is_unpublished = true;
+    }
+
+    /// What there is to sync: the bytes of all segments up to here and, if it is not on disk, the manifest.
+    pub fn sync_task(&mut self, now: UnixMillis) -> SyncTask {
+        // A mark that cannot be written is no reason not to sync.
+        let _ = self.writer.mark(now);
+        let mut segments = std::mem::take(&mut self.unsynced);
+        segments.push(self.writer.files());
+        let publication = (self.is_unpublished && !self.awaits_base).then(|| self.publication());
+        self.is_unpublished &= publication.is_none();
+        SyncTask { segments, publication, offset: self.writer.end() }
+    }
+
+    /// A sync failed: its segments and names are not safe.
+    pub fn sync_failed(&mut self, task: SyncTask) {
+        let present = self.unsynced.len();
+        self.unsynced.extend(task.segments);
+        self.unsynced.rotate_left(present);
+        self.is_unpublished |= task.publication.is_some();
+    }
+
+    fn publication(&self) -> Publication {
+        Publication {
+            folder: self.options.folder.clone(),
+            name: self.options.name.clone(),
+            manifest: self.manifest.write(),
+        }
+    }
+
+    /// Writes the manifest here and now.
+    fn publish(&mut self) -> io::Result<()> {
+        self.publication().carry_out(&*self.storage)?;
+        self.is_unpublished = false;
+        Ok(())
+    }
+
+    /// Ends in order: everything is synced, and the last segment says that it is whole.
+    pub fn close(mut self, now: UnixMillis) -> io::Result<()> {
+        self.writer.seal(now)?;
+        if !self.awaits_base
+            && let Some(last) = self.manifest.increments.last_mut()
+        {
+            last.end_offset = i64::try_from(self.writer.end().get()).ok();
+            self.is_unpublished = true;
+        }
+        self.sync_task(now).carry_out(&*self.storage)
+    }
+
+    /// The last byte of the stream in the files.
+    #[must_use]
+    pub fn end(&self) -> Offset {
+        self.writer.end()
+    }
+
+    /// The stream at the end.
+    #[must_use]
+    pub fn place(&self) -> StreamPlace {
+        let (stream, offset) = (self.stream.clone(), self.end());
+        StreamPlace { stream, offset, db: self.db, chain: self.writer.chain() }
+    }
+
+    /// What is live.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether a start would load older files than these, as long as no base of these is written.
+    #[must_use]
+    pub fn awaits_base(&self) -> bool {
+        self.awaits_base
+    }
+
+    /// INFO's `aof_base_size`.
+    #[must_use]
+    pub fn base_bytes(&self) -> u64 {
+        self.base_bytes
+    }
+
+    /// INFO's `aof_current_size`: base and increments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.base_bytes + self.sealed_bytes + self.writer.bytes()
+    }
+
+    /// Where the files lie.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+}
+
+/// Whether a file is a segment: it has side data.
+fn is_segment(storage: &dyn Storage, path: &Path) -> bool {
+    storage.open(&side_path(path), crate::storage::Open::Existing).is_ok()
+}

@@ -1,0 +1,120 @@
+//! What is to be done on disk for the log's files, as values: made by the shard, carried out by a thread that may block.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use rejoin_protocol::Offset;
+
+use super::is_segment;
+use crate::{
+    manifest::{manifest_name, temporary_manifest_name},
+    segment::{SegmentFiles, StoredSegment, side_path},
+    storage::{Open, Storage},
+};
+
+/// A manifest that is to take the place of the one on disk.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    pub(super) folder: PathBuf,
+    pub(super) name: String,
+    pub(super) manifest: Vec<u8>,
+}
+
+impl Publication {
+    /// Writes the manifest beside the old one, and puts it in its place once it is safe.
+    pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {
+        let temporary = self.folder.join(temporary_manifest_name(&self.name));
+        let file = storage.open(&temporary, Open::Empty)?;
+        file.write_all_at(0, &self.manifest)?;
+        file.sync()?;
+        storage.rename(&temporary, &self.folder.join(manifest_name(&self.name)))?;
+        storage.sync_folder(&self.folder)
+    }
+}
+
+/// Bytes and names that are to survive a power loss.
+#[derive(Debug)]
+pub struct SyncTask {
+    pub(super) segments: Vec<SegmentFiles>,
+    pub(super) publication: Option<Publication>,
+    /// The last byte that is safe afterwards.
+    pub offset: Offset,
+}
+
+impl SyncTask {
+    /// Syncs the segments, the oldest first, then the names.
+    pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {
+        self.segments.iter().try_for_each(SegmentFiles::sync)?;
+        self.publication.as_ref().map_or(Ok(()), |publication| publication.carry_out(storage))
+    }
+}
+
+/// A base that is to be put in its place.
+#[derive(Clone, Debug)]
+pub struct BaseInstallation {
+    pub(super) from: PathBuf,
+    pub(super) to: PathBuf,
+    pub(super) publication: Publication,
+}
+
+impl BaseInstallation {
+    /// Gives the base its name, and has the manifest name it.
+    pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {
+        storage.rename(&self.from, &self.to)?;
+        self.publication.carry_out(storage)
+    }
+}
+
+/// Files that are not live any more.
+#[derive(Clone, Debug, Default)]
+pub struct Retired {
+    /// They move to this folder if they are segments of ours; else they go.
+    history: Option<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Retired {
+    pub(super) fn add(&mut self, path: PathBuf, history: Option<&Path>) {
+        self.history = history.map(Path::to_owned);
+        self.files.push(path);
+    }
+
+    /// Moves segments to the history's folder and removes all else. What cannot be moved or removed stays where it is: the
+    /// first error comes back, after all was tried.
+    pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {
+        if let Some(history) = &self.history {
+            storage.create_folder(history)?;
+        }
+        let mut outcome = Ok(());
+        for path in &self.files {
+            let retired = match &self.history {
+                Some(history) if is_segment(storage, path) => move_segment(storage, path, history),
+                _ => remove_segment(storage, path),
+            };
+            outcome = outcome.and(retired);
+        }
+        outcome
+    }
+}
+
+/// What a segment is called in the history's folder: its stream and where it begins there.
+fn move_segment(storage: &dyn Storage, path: &Path, history: &Path) -> io::Result<()> {
+    let Ok(segment) = StoredSegment::open(storage, path) else { return remove_segment(storage, path) };
+    let name = format!("{}-{:020}.aof", segment.head.stream.replid, segment.head.start.get());
+    let to = history.join(name);
+    storage.rename(path, &to)?;
+    storage.rename(&side_path(path), &side_path(&to))
+}
+
+/// Removes a file, and its side data where it has some.
+fn remove_segment(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    for path in [path, &side_path(path)] {
+        match storage.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! What a start finds in the log's folder: whose it is, what is loaded in which order, and where the stream goes on.
+//!
+//! A log is ours when every increment has side data that matches it and each begins where the one before ends. Anything
+//! else is foreign: stock Redis wrote it, or touched it. It is loaded, but its bytes are no stream: a new stream begins
+//! with what was loaded.
+//!
+//! In order: [`look`]; the caller loads the base and replays the increments, by [`FoundLog::base`] and
+//! [`FoundLog::increments`]; then [`FoundLog::resume`] for a log of ours, or [`LogFiles::begin`] for a foreign one.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
+use thiserror::Error;
+
+use super::{LogFiles, LogFilesOptions, StreamPlace};
+use crate::{
+    manifest::{LegacyState, MANIFEST_BYTES_MAX, Manifest, ManifestError, ManifestFile},
+    segment::{SegmentEnd, SegmentFlaw, SegmentWriter, Standing, StoredSegment, StreamName},
+    storage::{Open, Storage, StoredFile},
+};
+
+/// Why a log cannot be loaded.
+#[derive(Debug, Error)]
+pub enum LogFlaw {
+    /// The manifest.
+    #[error("{path}: {error}")]
+    Manifest {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ManifestError,
+    },
+    /// A file cannot be read.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The manifest names a file that is not there.
+    #[error("The AOF file {path} doesn't exist")]
+    Missing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A segment.
+    #[error(transparent)]
+    Segment(#[from] SegmentFlaw),
+    /// Bytes of the stream are missing between two segments.
+    #[error("{path} begins at offset {start}, but what comes before it ends at {end}: {} bytes are missing", start.since(*end).get())]
+    Gap {
+        /// The later segment.
+        path: PathBuf,
+        /// Where it begins.
+        start: Offset,
+        /// Where the one before ends.
+        end: Offset,
+    },
+}
+
+/// A log that was found.
+#[derive(Debug)]
+pub struct FoundLog {
+    manifest: Manifest,
+    /// The base, with its length.
+    pub base: Option<(PathBuf, u64)>,
+    /// The increments, in order.
+    pub increments: Increments,
+}
+
+/// The increments of a log.
+#[derive(Debug)]
+pub enum Increments {
+    /// Segments of ours.
+    Ours(Vec<StoredSegment>),
+    /// Files of somebody else's, with their lengths.
+    Foreign {
+        /// The files.
+        files: Vec<(PathBuf, u64)>,
+        /// Why they are not ours.
+        why: String,
+    },
+}
+
+/// Where a stream goes on after a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// The stream.
+    pub place: StreamPlace,
+    /// The system went down since it was written, so the end may be lost: the stream goes on under a new name.
+    pub is_renamed: bool,
+    /// Bytes that were cut off: an append that was lost, or the beginning of a command.
+    pub bytes_cut: u64,
+}
+
+/// Looks at the log's folder. `None` when there is no log.
+pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<FoundLog>, LogFlaw> {
+    let Some(mut manifest) = read_manifest(storage, options)? else { return Ok(None) };
+    if manifest.is_empty() {
+        return Ok(None);
+    }
+    adopt_unnamed(storage, options, &mut manifest);
+    let path_of = |file: &ManifestFile| options.folder.join(&file.name);
+    let base = manifest.base.as_ref().map(|file| with_length(storage, path_of(file))).transpose()?;
+    let files = manifest
+        .increments
+        .iter()
+        .map(|file| with_length(storage, path_of(file)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let increments = match segments_of_ours(storage, options, &files)? {
+        Ok(segments) => {
+            manifest.increments.truncate(segments.len());
+            Increments::Ours(segments)
+        }
+        Err(why) => Increments::Foreign { files, why },
+    };
+    Ok(Some(FoundLog { manifest, base, increments }))
+}
+
+fn with_length(storage: &dyn Storage, path: PathBuf) -> Result<(PathBuf, u64), LogFlaw> {
+    let length = storage.open(&path, Open::Existing).and_then(|file| file.len());
+    match length {
+        Ok(length) => Ok((path, length)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(LogFlaw::Missing { path }),
+        Err(error) => Err(LogFlaw::Io { path, error }),
+    }
+}
+
+/// The manifest; that of a log from before Redis 7.0 is made, and its file moved, as Redis does.
+fn read_manifest(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<Manifest>, LogFlaw> {
+    let path = options.manifest_path();
+    let failed = |error| LogFlaw::Io { path: path.clone(), error };
+    let manifest = match storage.open(&path, Open::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+        Ok(file) => {
+            let bytes = read_whole(&*file).map_err(failed)?;
+            let parsed = Manifest::parse(&bytes);
+            Some(parsed.map_err(|error| LogFlaw::Manifest { path: path.clone(), error })?)
+        }
+    };
+    let beside = PathBuf::from(&options.name);
+    let within = options.folder.join(&options.name);
+    let is_there = |path: &Path| storage.open(path, Open::Existing).is_ok();
+    let legacy = LegacyState {
+        append_file_name: &options.name,
+        is_beside_folder: is_there(&beside),
+        is_in_folder: is_there(&within),
+        manifest: manifest.as_ref(),
+    };
+    let Some(moved) = legacy.manifest_before_move() else { return Ok(manifest) };
+    storage.create_folder(&options.folder).map_err(failed)?;
+    super::Publication {
+        folder: options.folder.clone(),
+        name: options.name.clone(),
+        manifest: moved.write(),
+    }
+    .carry_out(storage)
+    .and_then(|()| storage.rename(&beside, &within))
+    .map_err(failed)?;
+    Ok(Some(moved))
+}
+
+fn read_whole(file: &dyn StoredFile) -> io::Result<Vec<u8>> {
+    let length = file.len()?;
+    if length > MANIFEST_BYTES_MAX {
+        let text = format!("it has {length} bytes, {MANIFEST_BYTES_MAX} at most");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Segments that follow the last one named and that no manifest names yet: the process ended in between.
+fn adopt_unnamed(storage: &dyn Storage, options: &LogFilesOptions, manifest: &mut Manifest) {
+    while let Some(last) = manifest.increments.last() {
+        let next = ManifestFile::increment(&options.name, last.seq.saturating_add(1), 0, 0);
+        let open = |file: &ManifestFile| StoredSegment::open(storage, &options.folder.join(&file.name));
+        let (Ok(before), Ok(after)) = (open(last), open(&next)) else { return };
+        let follows = after.head.start == before.stated.end && after.head.chain == before.stated.chain;
+        if !(before.stated.is_sealed && follows) {
+            return;
+        }
+        let preamble = u64::from(after.head.preamble);
+        manifest.increments.push(ManifestFile::increment(
+            &options.name,
+            next.seq,
+            after.head.start.get(),
+            preamble,
+        ));
+    }
+}
+
+/// The segments, or why they are not ours.
+fn segments_of_ours(
+    storage: &dyn Storage,
+    options: &LogFilesOptions,
+    files: &[(PathBuf, u64)],
+) -> Result<Result<Vec<StoredSegment>, String>, LogFlaw> {
+    let mut segments: Vec<StoredSegment> = Vec::new();
+    for (path, _) in files {
+        let segment = match StoredSegment::open(storage, path) {
+            Err(flaw @ SegmentFlaw::NoSideData { .. }) => return Ok(Err(flaw.to_string())),
+            segment => segment?,
+        };
+        if segment.standing(options.boot) == Standing::Touched {
+            let written = segment.place(segment.stated.end);
+            let touched = SegmentFlaw::Touched { path: path.clone(), bytes: segment.bytes, written };
+            return Ok(Err(touched.to_string()));
+        }
+        segments.push(segment);
+    }
+    if segments.is_empty() {
+        return Ok(Err("there is no increment of ours".to_owned()));
+    }
+    // What was appended behind the last border that survived is gone, and segments behind it with it.
+    let torn = segments.iter().position(|segment| segment.standing(options.boot) == Standing::Torn);
+    if let Some(torn) = torn {
+        let end = segments[torn].end_present();
+        if let Some(later) = segments[torn + 1..].iter().find(|later| later.end_present() > later.head.start)
+        {
+            return Err(LogFlaw::Gap { path: later.path.clone(), start: later.head.start, end });
+        }
+        segments.truncate(torn + 1);
+    }
+    for pair in segments.windows(2) {
+        let (end, start) = (pair[0].end_present(), pair[1].head.start);
+        if end < start {
+            return Err(LogFlaw::Gap { path: pair[1].path.clone(), start, end });
+        }
+        if end > start || pair[0].stated.chain != pair[1].head.chain {
+            return Ok(Err(format!("{} does not follow the segment before it", pair[1].path.display())));
+        }
+    }
+    Ok(Ok(segments))
+}
+
+impl FoundLog {
+    /// Bytes to load.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let increments: u64 = match &self.increments {
+            Increments::Ours(segments) => segments.iter().map(|segment| segment.bytes).sum(),
+            Increments::Foreign { files, .. } => files.iter().map(|(_, bytes)| bytes).sum(),
+        };
+        increments + self.base.as_ref().map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// What the manifest says is live.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Where the first increment begins: a base of ours stands there.
+    #[must_use]
+    pub fn start(&self) -> Option<(ReplicationId, Offset)> {
+        match &self.increments {
+            Increments::Ours(segments) => {
+                segments.first().map(|first| (first.head.stream.replid, first.head.start))
+            }
+            Increments::Foreign { .. } => None,
+        }
+    }
+
+    /// Goes on with a log of ours that was replayed up to `border`, where `db` is selected; `verified` is the last byte
+    /// that is known to be as it was written. What lies behind the border is cut off. After a power loss the stream
+    /// goes on as `new_replid`.
+    ///
+    /// # Panics
+    /// With a foreign log.
+    pub fn resume(
+        self,
+        storage: Arc<dyn Storage>,
+        options: LogFilesOptions,
+        replayed: Replayed,
+        new_replid: ReplicationId,
+        now: UnixMillis,
+    ) -> Result<(LogFiles, Resumed), LogFlaw> {
+        let Increments::Ours(segments) = self.increments else { panic!("a foreign log has no stream") };
+        #[expect(clippy::expect_used, reason = "`look` calls a log without increments foreign")]
+        let last = segments.last().expect("a log of ours has a segment");
+        let Replayed { border, verified, db } = replayed;
+        let chain = last.chain_at(border)?;
+        let bytes_cut = last.bytes.saturating_sub(last.place(border));
+        let failed = |error| LogFlaw::Io { path: last.path.clone(), error };
+        let end = SegmentEnd { end: border, chain, is_sealed: false };
+        let is_safe = last.stated.is_sealed || last.head.boot == options.boot;
+        let writer = SegmentWriter::reopen(&*storage, &last.path, last, end, options.boot).map_err(failed)?;
+        let mut manifest = self.manifest;
+        manifest.history.clear();
+        if let Some(last) = manifest.increments.last_mut() {
+            last.end_offset = None;
+        }
+        let sealed_bytes = segments[..segments.len() - 1].iter().map(|segment| segment.bytes).sum();
+        let base_bytes = self.base.as_ref().map_or(0, |(_, bytes)| *bytes);
+        let stream = last.head.stream.clone();
+        let place = StreamPlace { stream: stream.clone(), offset: border, db, chain };
+        let sizes = (base_bytes, sealed_bytes);
+        let mut files = LogFiles::resume(storage, options, manifest, writer, place, sizes);
+        if !is_safe {
+            let shared = verified.min(border);
+            let mut ancestors = stream.ancestors;
+            for (_, last_valid) in &mut ancestors {
+                *last_valid = (*last_valid).min(shared);
+            }
+            ancestors.insert(0, (stream.replid, shared));
+            files.rename_stream(StreamName { replid: new_replid, ancestors }, now).map_err(failed)?;
+        }
+        let resumed = Resumed { place: files.place(), is_renamed: !is_safe, bytes_cut };
+        Ok((files, resumed))
+    }
+}
+
+/// How far the increments of a log of ours were replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The last byte of the last whole command outside MULTI.
+    pub border: Offset,
+    /// The last byte that is known to be what was written ([`crate::segment::SegmentReader::verified`]).
+    pub verified: Offset,
+    /// The database selected at the border.
+    pub db: DbIndex,
+}

@@ -1,0 +1,288 @@
+//! Segments as they are found on disk: what their side data says, and their bytes, checked against it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rejoin_protocol::{ByteCount, Offset};
+use thiserror::Error;
+
+use super::{
+    BootId, Chain, Mark, SegmentEnd, SegmentHead, preamble,
+    side::{END_AT, HEAD_BYTES, MARKS_AT, ROW_BYTES},
+    side_path,
+};
+use crate::storage::{Open, Storage, StoredFile};
+
+/// Bytes read at a time at most.
+const PIECE_BYTES: usize = 256 << 10;
+/// Marks that are read at most: those of 16 TB. Side data is not believed to be longer than that.
+const MARKS_MAX: u64 = 256 << 20;
+
+/// What is wrong with a segment.
+#[derive(Debug, Error)]
+pub enum SegmentFlaw {
+    /// It cannot be read.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It has no side data, or somebody else's.
+    #[error("{path} has no side data of ours")]
+    NoSideData {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Somebody else has written to it.
+    #[error("{path} holds {bytes} bytes where we wrote {written}")]
+    Touched {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+        /// What the side data says.
+        written: u64,
+    },
+    /// Its bytes are not those that were written.
+    #[error(
+        "{path} is damaged between its bytes {from} and {to}: the chained checksum is {computed:016x}, not {stated:016x}"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The last place in the file up to which all is well.
+        from: u64,
+        /// The place at which it is known not to be.
+        to: u64,
+        /// What the side data says.
+        stated: u64,
+        /// What the bytes give.
+        computed: u64,
+    },
+}
+
+/// How a segment's length stands to what its side data says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Both say the same.
+    Whole,
+    /// The file is shorter: its last appends were lost.
+    Torn,
+    /// The file is longer, and the system has gone down since: its end may have been lost, or somebody wrote to it.
+    Uncertain,
+    /// The file is longer, so somebody else wrote to it.
+    Touched,
+}
+
+/// A segment on disk.
+#[derive(Clone, Debug)]
+pub struct StoredSegment {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it is.
+    pub head: SegmentHead,
+    /// How far it goes, by its side data.
+    pub stated: SegmentEnd,
+    /// Its marks, those behind the stated end left out.
+    pub marks: Vec<Mark>,
+    /// The file's length.
+    pub bytes: u64,
+    file: Arc<dyn StoredFile>,
+}
+
+impl StoredSegment {
+    /// Looks at a segment: its side data and its length.
+    pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, SegmentFlaw> {
+        let failed = |error| SegmentFlaw::Io { path: path.to_owned(), error };
+        let foreign = || SegmentFlaw::NoSideData { path: path.to_owned() };
+        let file = storage.open(path, Open::Existing).map_err(failed)?;
+        let side = match storage.open(&side_path(path), Open::Existing) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(foreign()),
+            side => side.map_err(failed)?,
+        };
+        let mut head = [0; HEAD_BYTES];
+        let mut end = [0; ROW_BYTES];
+        for (at, into) in [(0, &mut head[..]), (END_AT, &mut end[..])] {
+            match side.read_exact_at(at, into) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
+                read => read.map_err(failed)?,
+            }
+        }
+        let head = SegmentHead::decode(&head).ok_or_else(foreign)?;
+        let stated = SegmentEnd::decode(&end).ok_or_else(foreign)?;
+        if stated.end < head.start {
+            return Err(foreign());
+        }
+        let marks = read_marks(&*side, &head, stated).map_err(failed)?;
+        let bytes = file.len().map_err(failed)?;
+        Ok(Self { path: path.to_owned(), head, stated, marks, bytes, file })
+    }
+
+    /// Where the byte behind `offset` stands in the file.
+    #[must_use]
+    pub fn place(&self, offset: Offset) -> u64 {
+        u64::from(self.head.preamble) + offset.since(self.head.start).get()
+    }
+
+    /// The last byte of the stream that the file has.
+    #[must_use]
+    pub fn end_present(&self) -> Offset {
+        let bytes = self.bytes.saturating_sub(u64::from(self.head.preamble));
+        self.head.start.checked_advance(ByteCount::new(bytes)).unwrap_or(self.head.start)
+    }
+
+    /// How its length stands to what its side data says, in the run `boot` of the operating system.
+    #[must_use]
+    pub fn standing(&self, boot: BootId) -> Standing {
+        match self.bytes.cmp(&self.place(self.stated.end)) {
+            std::cmp::Ordering::Equal => Standing::Whole,
+            std::cmp::Ordering::Less => Standing::Torn,
+            std::cmp::Ordering::Greater if self.stated.is_sealed || self.head.boot == boot => {
+                Standing::Touched
+            }
+            std::cmp::Ordering::Greater => Standing::Uncertain,
+        }
+    }
+
+    /// Its bytes, from the first of the stream on.
+    #[must_use]
+    pub fn read(&self) -> SegmentReader<'_> {
+        SegmentReader {
+            segment: self,
+            chain: Chain::from_value(self.head.chain),
+            at: self.head.start,
+            good: self.head.start,
+            next_mark: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The chained checksum at `at`, computed from the last mark before it.
+    pub fn chain_at(&self, at: Offset) -> Result<u64, SegmentFlaw> {
+        let before = self.marks.iter().rev().find(|mark| mark.offset <= at);
+        let (mut position, value) =
+            before.map_or((self.head.start, self.head.chain), |mark| (mark.offset, mark.chain));
+        let mut chain = Chain::from_value(value);
+        let mut buffer = vec![0; PIECE_BYTES];
+        while position < at {
+            let count = usize::try_from(at.since(position).get()).unwrap_or(usize::MAX).min(PIECE_BYTES);
+            self.file
+                .read_exact_at(self.place(position), &mut buffer[..count])
+                .map_err(|error| SegmentFlaw::Io { path: self.path.clone(), error })?;
+            chain.update(&buffer[..count]);
+            position = position.advance(ByteCount::of(count));
+        }
+        Ok(chain.value())
+    }
+}
+
+/// The marks in order, up to the first that is none or that lies where it cannot.
+fn read_marks(side: &dyn StoredFile, head: &SegmentHead, stated: SegmentEnd) -> io::Result<Vec<Mark>> {
+    let bytes = side.len()?.saturating_sub(MARKS_AT);
+    let count = (bytes / ROW_BYTES as u64).min(MARKS_MAX);
+    let mut marks: Vec<Mark> = Vec::new();
+    let mut buffer = vec![0; ROW_BYTES * 1024];
+    let mut read = 0;
+    while read < count {
+        let rows = (count - read).min(1024);
+        let piece = &mut buffer[..rows as usize * ROW_BYTES];
+        side.read_exact_at(MARKS_AT + read * ROW_BYTES as u64, piece)?;
+        for row in piece.chunks_exact(ROW_BYTES) {
+            let last = marks.last().map_or(head.start, |mark| mark.offset);
+            match Mark::decode(row) {
+                Some(mark) if mark.offset > last && mark.offset <= stated.end => marks.push(mark),
+                _ => return Ok(marks),
+            }
+        }
+        read += rows;
+    }
+    Ok(marks)
+}
+
+/// A segment's bytes, piece by piece, each checked as soon as a mark is reached.
+#[derive(Debug)]
+pub struct SegmentReader<'a> {
+    segment: &'a StoredSegment,
+    chain: Chain,
+    /// The last byte given.
+    at: Offset,
+    /// The last byte known to be right.
+    good: Offset,
+    next_mark: usize,
+    buffer: Vec<u8>,
+}
+
+impl SegmentReader<'_> {
+    /// The next piece, `None` at the file's end.
+    pub fn next_piece(&mut self) -> Result<Option<&[u8]>, SegmentFlaw> {
+        let segment = self.segment;
+        let failed = |error| SegmentFlaw::Io { path: segment.path.clone(), error };
+        if self.at == segment.head.start {
+            self.check_preamble()?;
+        }
+        let end = segment.end_present();
+        if self.at >= end {
+            return Ok(None);
+        }
+        let mark = segment.marks.get(self.next_mark).map(|mark| (mark.offset, mark.chain));
+        let stated = (segment.stated.end, segment.stated.chain);
+        let (check_at, value) = mark.unwrap_or(stated);
+        let until = if check_at > self.at { check_at.min(end) } else { end };
+        let count = usize::try_from(until.since(self.at).get()).unwrap_or(usize::MAX).min(PIECE_BYTES);
+        self.buffer.resize(count, 0);
+        segment.file.read_exact_at(segment.place(self.at), &mut self.buffer).map_err(failed)?;
+        self.chain.update(&self.buffer);
+        self.at = self.at.advance(ByteCount::of(count));
+        if self.at == check_at {
+            if self.chain.value() != value {
+                return Err(SegmentFlaw::Damaged {
+                    path: segment.path.clone(),
+                    from: segment.place(self.good),
+                    to: segment.place(self.at),
+                    stated: value,
+                    computed: self.chain.value(),
+                });
+            }
+            self.good = self.at;
+            self.next_mark += usize::from(mark.is_some());
+        }
+        Ok(Some(&self.buffer))
+    }
+
+    fn check_preamble(&self) -> Result<(), SegmentFlaw> {
+        let segment = self.segment;
+        let wanted = preamble(segment.head.db);
+        let mut found = vec![0; wanted.len()];
+        let read = segment.file.read_exact_at(0, &mut found);
+        match read {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                Err(SegmentFlaw::Io { path: segment.path.clone(), error })
+            }
+            Ok(()) if found == wanted && wanted.len() == segment.head.preamble as usize => Ok(()),
+            _ => Err(SegmentFlaw::Damaged {
+                path: segment.path.clone(),
+                from: 0,
+                to: wanted.len() as u64,
+                stated: 0,
+                computed: 0,
+            }),
+        }
+    }
+
+    /// The last byte of the stream that was given.
+    #[must_use]
+    pub fn offset(&self) -> Offset {
+        self.at
+    }
+
+    /// The last byte that is known to be what was written.
+    #[must_use]
+    pub fn verified(&self) -> Offset {
+        self.good
+    }
+}

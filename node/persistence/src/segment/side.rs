@@ -1,0 +1,258 @@
+//! A segment's side data: a small file beside it, ours alone, that says what stock Redis' format has no place for.
+//!
+//! ```text
+//!     0  head: which stream, from where, written by whom          (HEAD_BYTES, rewritten when a start opens it again)
+//!  1024  end: how long the segment is, and the chain there        (one sector; rewritten before every append)
+//!  1536  marks: offset, wall time and chain, about every 64 KiB and before each sync; only ever appended
+//! ```
+//!
+//! Numbers are little endian. Head, end and each mark carry a checksum of their own. The end is written *before* the
+//! bytes that it counts: a segment that is longer than its end says was written by somebody else, one that is shorter
+//! lost its last append to a crash.
+
+use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
+
+use super::chain::checksum;
+
+const MAGIC: &[u8; 8] = b"RJSIDE01";
+/// Ancestors that fit into the head.
+const ANCESTORS_MAX: usize = 16;
+const REPLID_BYTES: usize = 40;
+const ANCESTOR_BYTES: usize = REPLID_BYTES + 8;
+const HEAD_FIXED_BYTES: usize = 8 + REPLID_BYTES + 8 + 4 + 4 + 8 + 8 + 16 + 4;
+const HEAD_CHECKSUM_AT: usize = HEAD_FIXED_BYTES + ANCESTORS_MAX * ANCESTOR_BYTES;
+
+/// Bytes of the head.
+pub(super) const HEAD_BYTES: usize = 1024;
+/// Where the end stands.
+pub(super) const END_AT: u64 = HEAD_BYTES as u64;
+/// Bytes of an end, and of a mark.
+pub(super) const ROW_BYTES: usize = 32;
+/// Where the marks begin.
+pub(super) const MARKS_AT: u64 = END_AT + 512;
+
+/// One run of the operating system, from power on to power off: what was written in the same run was lost by nobody but a
+/// process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
+/// Which stream a segment's bytes belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamName {
+    /// Its name.
+    pub replid: ReplicationId,
+    /// The streams that it continued, newest first, each with its last valid offset.
+    pub ancestors: Vec<(ReplicationId, Offset)>,
+}
+
+/// What a segment is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentHead {
+    /// The stream.
+    pub stream: StreamName,
+    /// The last byte before its first.
+    pub start: Offset,
+    /// Bytes at the file's beginning that are not of the stream: the SELECT that stock Redis needs.
+    pub preamble: u32,
+    /// The database selected at `start`.
+    pub db: DbIndex,
+    /// The chained checksum at `start`.
+    pub chain: u64,
+    /// When it was begun.
+    pub created: UnixMillis,
+    /// In which run of the operating system it was opened for writing last.
+    pub boot: BootId,
+}
+
+/// How far a segment goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentEnd {
+    /// The last byte of the stream in it.
+    pub end: Offset,
+    /// The chained checksum there.
+    pub chain: u64,
+    /// It was closed in order: nothing will be appended.
+    pub is_sealed: bool,
+}
+
+/// A place within a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The last byte of the stream before it.
+    pub offset: Offset,
+    /// When it was written.
+    pub wall: UnixMillis,
+    /// The chained checksum there.
+    pub chain: u64,
+}
+
+impl SegmentHead {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD_BYTES);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(self.stream.replid.as_str().as_bytes());
+        out.extend_from_slice(&self.start.get().to_le_bytes());
+        out.extend_from_slice(&self.preamble.to_le_bytes());
+        out.extend_from_slice(&self.db.get().to_le_bytes());
+        out.extend_from_slice(&self.chain.to_le_bytes());
+        out.extend_from_slice(&self.created.get().to_le_bytes());
+        out.extend_from_slice(&self.boot.0);
+        let ancestors = &self.stream.ancestors[..self.stream.ancestors.len().min(ANCESTORS_MAX)];
+        out.extend_from_slice(&(ancestors.len() as u32).to_le_bytes());
+        for (replid, last_valid) in ancestors {
+            out.extend_from_slice(replid.as_str().as_bytes());
+            out.extend_from_slice(&last_valid.get().to_le_bytes());
+        }
+        out.resize(HEAD_CHECKSUM_AT, 0);
+        let sum = checksum(&out);
+        out.extend_from_slice(&sum.to_le_bytes());
+        out.resize(HEAD_BYTES, 0);
+        out
+    }
+
+    /// `None` for whatever is no head of ours.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes.get(..HEAD_CHECKSUM_AT)?);
+        let stated = bytes.get(HEAD_CHECKSUM_AT..HEAD_CHECKSUM_AT + 8)?;
+        if checksum(fields.0).to_le_bytes() != stated || fields.take(MAGIC.len())? != MAGIC {
+            return None;
+        }
+        let replid = fields.replid()?;
+        let start = Offset::new(fields.number()?);
+        let preamble = u32::from_le_bytes(fields.array()?);
+        let db = DbIndex::new(u32::from_le_bytes(fields.array()?));
+        let chain = fields.number()?;
+        let created = UnixMillis::new(fields.number()?.cast_signed());
+        let boot = BootId(fields.array()?);
+        let count = u32::from_le_bytes(fields.array()?);
+        let ancestors = (0..count.min(ANCESTORS_MAX as u32))
+            .map(|_| Some((fields.replid()?, Offset::new(fields.number()?))))
+            .collect::<Option<Vec<_>>>()?;
+        Some(Self { stream: StreamName { replid, ancestors }, start, preamble, db, chain, created, boot })
+    }
+}
+
+impl SegmentEnd {
+    pub(super) fn encode(&self) -> [u8; ROW_BYTES] {
+        encode_row([self.end.get(), self.chain, u64::from(self.is_sealed)])
+    }
+
+    /// `None` for whatever is no end of ours.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [end, chain, sealed] = decode_row(bytes)?;
+        Some(Self { end: Offset::new(end), chain, is_sealed: sealed == 1 })
+    }
+}
+
+impl Mark {
+    pub(super) fn encode(&self) -> [u8; ROW_BYTES] {
+        encode_row([self.offset.get(), self.wall.get().cast_unsigned(), self.chain])
+    }
+
+    /// `None` for whatever is no mark of ours.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [offset, wall, chain] = decode_row(bytes)?;
+        Some(Self { offset: Offset::new(offset), wall: UnixMillis::new(wall.cast_signed()), chain })
+    }
+}
+
+fn encode_row(numbers: [u64; 3]) -> [u8; ROW_BYTES] {
+    let mut row = [0; ROW_BYTES];
+    for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    let sum = row_checksum(&row);
+    row[24..].copy_from_slice(&sum.to_le_bytes());
+    row
+}
+
+fn decode_row(bytes: &[u8]) -> Option<[u64; 3]> {
+    let mut fields = Fields(bytes.get(..ROW_BYTES)?);
+    let numbers = [fields.number()?, fields.number()?, fields.number()?];
+    (fields.number()? == row_checksum(bytes)).then_some(numbers)
+}
+
+/// Salted: the checksum of zeros is zero, and a row that was never written must not be one.
+fn row_checksum(row: &[u8]) -> u64 {
+    checksum(&row[..24]) ^ u64::from_le_bytes(*MAGIC)
+}
+
+/// Bytes that are taken apart from the front.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn replid(&mut self) -> Option<ReplicationId> {
+        ReplicationId::parse(self.take(REPLID_BYTES)?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn head() -> SegmentHead {
+        let id = |byte| ReplicationId::from_random([byte; 20]);
+        SegmentHead {
+            stream: StreamName {
+                replid: id(1),
+                ancestors: vec![(id(2), Offset::new(70)), (id(3), Offset::ZERO)],
+            },
+            start: Offset::new(1 << 40),
+            preamble: 23,
+            db: DbIndex::new(5),
+            chain: 0x0123_4567_89ab_cdef,
+            created: UnixMillis::new(1_700_000_000_123),
+            boot: BootId([9; 16]),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        assert_eq!(SegmentHead::decode(&head().encode()), Some(head()));
+        let end = SegmentEnd { end: Offset::new(77), chain: 5, is_sealed: true };
+        assert_eq!(SegmentEnd::decode(&end.encode()), Some(end));
+        let mark = Mark { offset: Offset::new(77), wall: UnixMillis::new(-3), chain: 5 };
+        assert_eq!(Mark::decode(&mark.encode()), Some(mark));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_prefix_is_noticed() {
+        let whole = head().encode();
+        for bit in 0..(HEAD_CHECKSUM_AT + 8) * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentHead::decode(&bytes), None, "bit {bit}");
+        }
+        for len in 0..HEAD_CHECKSUM_AT + 8 {
+            assert_eq!(SegmentHead::decode(&whole[..len]), None);
+        }
+        let row = SegmentEnd { end: Offset::new(77), chain: 5, is_sealed: false }.encode();
+        for bit in 0..ROW_BYTES * 8 {
+            let mut bytes = row;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(SegmentEnd::decode(&bytes), None, "bit {bit}");
+        }
+        assert_eq!(Mark::decode(&[0; ROW_BYTES]), None, "a hole is no mark");
+    }
+
+    #[test]
+    fn an_end_at_the_very_beginning_is_one() {
+        let end = SegmentEnd { end: Offset::ZERO, chain: 0, is_sealed: false };
+        assert_eq!(SegmentEnd::decode(&end.encode()), Some(end));
+    }
+}
