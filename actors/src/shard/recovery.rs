@@ -345,9 +345,9 @@ async fn load_base(
     storage: &Arc<dyn Storage>,
     path: &Path,
 ) -> Result<RdbSummary, String> {
-    let (databases, limits) = {
-        let shard = shard.borrow();
-        (shard.engine.settings.databases, shard.engine.settings.limits())
+    let (databases, limits, skips_unsupported) = {
+        let settings = &shard.borrow().engine.settings;
+        (settings.databases, settings.limits(), settings.rdb_skips_unsupported)
     };
     let (answer, loaded) = oneshot::channel();
     let (storage, file) = (storage.clone(), path.to_owned());
@@ -357,7 +357,8 @@ async fn load_base(
             let mut keyspace = Keyspace::new(options);
             keyspace.access_mut().set(unix_now(), AccessKind::Recency);
             let mut reader = Reader::new(storage.open(&file, Open::Existing)?, 0);
-            let summary = rdb::decode(&mut reader, &mut keyspace, &DecodeOptions::for_file(limits))?;
+            let options = DecodeOptions { skips_unsupported, ..DecodeOptions::for_file(limits) };
+            let summary = rdb::decode(&mut reader, &mut keyspace, &options)?;
             Ok((keyspace, summary))
         };
         // The node has ended.
@@ -366,6 +367,13 @@ async fn load_base(
     .map_err(|error| format!("no thread for loading: {error}"))?;
     let loaded = loaded.await.map_err(|_| "the loader failed, which is a defect".to_owned())?;
     let (keyspace, summary) = loaded.map_err(|error| format!("{}: {error}", path.display()))?;
+    if let Some((at, what)) = &summary.skipped.first {
+        let count = summary.skipped.total();
+        tracing::warn!(
+            "{}: {count} things passed over that are not supported, the first at byte {at}: {what}",
+            path.display()
+        );
+    }
     shard.borrow_mut().engine.keyspace = keyspace;
     Ok(summary)
 }

@@ -131,6 +131,8 @@ pub struct Settings {
     pub loglevel: String,
     /// `enable-debug-command`: yes, no or local.
     pub enable_debug_command: String,
+    /// `rdb-skip-unsupported`: a file is loaded without what it holds that we do not have.
+    pub rdb_skips_unsupported: bool,
     /// `shutdown-timeout`, seconds.
     pub shutdown_timeout_seconds: u64,
     /// `metrics-port`; 0 is off.
