@@ -15,9 +15,12 @@ pub enum NodeEvent {
     ShutdownAborted,
     /// What was on disk is loaded, and clients are served.
     Loaded,
-    /// What is on disk cannot be loaded, and the log says why: nobody is served. Only of a node whose start did not wait for
+    /// What is on disk cannot be loaded: nobody is served. Only of a node whose start did not wait for
     /// the load; it is for the embedder to end it.
-    CannotLoad,
+    CannotLoad {
+        /// Why, in words for the operator; several lines.
+        reason: String,
+    },
     /// The node became a replica (REPLICAOF host port) or a master (REPLICAOF NO ONE).
     RoleChanged {
         /// What it is now.

@@ -205,9 +205,7 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
                     supervisor.tell_ready(is_replica);
                 }
             }
-            Ok(Wake::Node(NodeEvent::CannotLoad)) => {
-                return Err("Fatal error loading the DB, check server logs. Exiting.".to_owned());
-            }
+            Ok(Wake::Node(NodeEvent::CannotLoad { reason })) => return Err(reason),
             Ok(Wake::Node(NodeEvent::ShutdownAborted)) => is_leaving.called_off(),
             Ok(Wake::Node(NodeEvent::PartLost { part })) => {
                 return Err(format!("{part} was lost in a panic, the node has ended"));

@@ -1,6 +1,10 @@
 //! Carries out what a turn asked of the world outside.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rejoin_commands::{
     Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
@@ -10,6 +14,7 @@ use rejoin_replication::{Credentials, ReplicaHello, Wanted};
 use rejoin_transports::Endpoint;
 
 use crate::{
+    disk::FolderStorage,
     events::NodeEvent,
     messages::{
         buffer_manager::SetBudget,
@@ -215,6 +220,7 @@ impl Shard {
             let loglevel = self.engine.settings.loglevel.clone();
             self.events.report(NodeEvent::LogLevelChanged { loglevel });
         } else if name == "dir" {
+            self.storage = Arc::new(FolderStorage::new(PathBuf::from(&self.engine.settings.dir)));
             self.events.report(NodeEvent::DirChanged { dir: self.engine.settings.dir.clone() });
         } else if name == "port" {
             self.engine.status.tcp_port = self.engine.settings.port;

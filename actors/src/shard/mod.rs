@@ -20,7 +20,7 @@ pub(crate) mod execute;
 mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;
-pub mod loading;
+mod loading;
 pub(crate) mod log_files;
 pub mod metrics;
 pub(crate) mod process;
@@ -42,7 +42,10 @@ use std::{
 };
 
 use rejoin_commands::Engine;
-use rejoin_persistence::log::{HotLog, LogHandle};
+use rejoin_persistence::{
+    log::{HotLog, LogHandle},
+    storage::Storage,
+};
 use rejoin_protocol::{ClientId, Offset, UnixMillis};
 use rejoin_replication::Lineage;
 use rejoin_transports::tls::TlsShared;
@@ -54,8 +57,7 @@ use crate::{
     links::{ticker::TickerSignal, traffic::Traffic},
     shard::{
         connection::Connection, log_files::DiskLog, metrics::NodeMetrics, saving::BackgroundSave,
-        shutdown::PendingShutdown,
-        upstream::UpstreamStream,
+        shutdown::PendingShutdown, upstream::UpstreamStream,
     },
 };
 
@@ -101,6 +103,8 @@ pub struct Shard {
     pub(crate) stopping: bool,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<PendingShutdown>,
+    /// Where files are kept, relative to `dir`.
+    pub(crate) storage: Arc<dyn Storage>,
     /// A save that runs in the background.
     pub(crate) save: Option<BackgroundSave>,
     /// Counts saves: each has a number.

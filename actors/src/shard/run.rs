@@ -37,9 +37,9 @@ use crate::{
         host::{self, ShardHost},
         inbox,
         listener::{self, CannotListen, Doors},
-        loading::{self, CannotLoad},
+        loading,
         metrics::{MetricsRecorder, NodeMetrics},
-        process, recovery, ticks, turn, unix_now, upstream,
+        process, ticks, turn, unix_now, upstream,
     },
 };
 
@@ -151,14 +151,13 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
         }
         let (report, loading) = (started.clone(), shard.clone());
         spawn_guarded(&events, "loading", async move {
-            let outcome = loading::load(&loading, plan).await;
-            if let Err(error) = &outcome {
-                tracing::error!("{error}");
-            }
+            // Nobody is left to load for.
+            let Some(reports) = reports.upgrade() else { return };
+            let outcome = loading::load(&loading, storage, reports).await;
             if waits_for_load {
-                let _ = report.send(outcome.map(|()| addresses).map_err(CannotServe::Load));
-            } else if outcome.is_err() {
-                loading.borrow().events.report(NodeEvent::CannotLoad);
+                let _ = report.send(outcome.map(|()| addresses).map_err(CannotServe::Data));
+            } else if let Err(reason) = outcome {
+                loading.borrow().events.report(NodeEvent::CannotLoad { reason });
             }
         });
         inbox::receive_until_stopped(shard.clone(), clock, inbox).await;
@@ -275,6 +274,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         events: seed.events,
         stopping: false,
         shutdown: None,
+        storage: seed.storage,
         save: None,
         saves_begun: 0,
         tls: seed.tls,

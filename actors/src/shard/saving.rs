@@ -8,15 +8,14 @@ use std::{
 
 use rejoin_keyspace::Snapshot;
 use rejoin_persistence::{
-    rdb::{self, StreamPosition},
+    rdb::{self, DecodeOptions, EncodeOptions, LocalFile},
     rdb_file::{RdbFile, SaveError, SaveGuard},
-    storage::{Open, Reader, Storage},
+    storage::{Open, Reader},
 };
 use rejoin_protocol::ClientId;
 
 use crate::{
     background,
-    disk::FolderStorage,
     messages::{
         shard::SnapshotTaken,
         snapshotter::{BeginSave, SaveEnded, SavePurpose},
@@ -34,42 +33,53 @@ pub(crate) struct BackgroundSave {
 }
 
 impl Shard {
-    /// The folder that `dir` names.
-    pub(crate) fn storage(&self) -> Arc<dyn Storage> {
-        Arc::new(FolderStorage::new(PathBuf::from(&self.engine.settings.dir)))
-    }
-
     /// BGSAVE.
     pub(crate) fn save_in_background(&mut self) {
         if self.engine.saving.running.is_some() {
             return;
         }
-        let SnapshotTaken { snapshot, position, .. } = self.take_snapshot(0);
-        let number = self.next_save();
+        self.saves_begun += 1;
+        let number = self.saves_begun;
         let temporary = PathBuf::from(format!("temp-{}-{number}.rdb", std::process::id()));
-        let save = BackgroundSave { number, guard: Arc::default(), temporary };
-        tracing::info!(offset = %position.offset, keys = snapshot.len(), "Background saving started");
-        self.engine.save_begun(snapshot.len() as u64, snapshot.drained());
-        let begin = BeginSave {
-            save: number,
-            purpose: SavePurpose::Dump,
-            snapshot,
-            file: self.dump_file(save.temporary.clone(), position),
-            storage: self.storage(),
-            guard: save.guard.clone(),
-        };
-        self.save = Some(save);
-        if !self.control.begin_save(begin) {
+        let (snapshot, file) = self.image(temporary.clone());
+        tracing::info!(keys = snapshot.len(), "Background saving started");
+        self.engine.save_begun(snapshot.len() as u64, file.written.clone());
+        let guard = Arc::new(SaveGuard::default());
+        self.save = Some(BackgroundSave { number, guard: guard.clone(), temporary });
+        let (purpose, storage) = (SavePurpose::Dump, self.storage.clone());
+        if !self.control.begin_save(BeginSave { save: number, purpose, snapshot, file, storage, guard }) {
             self.save = None;
             tracing::warn!("Can't save in background: the control plane does not listen");
             self.engine.save_ended(false);
         }
     }
 
-    /// A number for a save, of whatever purpose.
-    pub(crate) fn next_save(&mut self) -> u64 {
-        self.saves_begun += 1;
-        self.saves_begun
+    /// All data as it is now, and how it is to become a file.
+    fn image(&mut self, temporary: PathBuf) -> (Snapshot, RdbFile) {
+        // What the log could not take has no place in the stream.
+        let is_published = self.publish_log();
+        let SnapshotTaken { snapshot, position, .. } = self.take_snapshot(0);
+        let settings = &self.engine.settings;
+        let policy = settings.maxmemory_policy;
+        let about = LocalFile {
+            created: self.engine.now,
+            memory_used: self.engine.keyspace.bytes_used() as u64,
+            is_aof_base: false,
+            usage: policy.clock(settings.lfu_log_factor, settings.lfu_decay_minutes),
+        };
+        let options = EncodeOptions {
+            compresses: settings.rdb_compression,
+            omits_checksum: !settings.rdb_checksum,
+            ..EncodeOptions::for_file(about, is_published.then_some(position))
+        };
+        let file = RdbFile {
+            place: PathBuf::from(&settings.dbfilename),
+            temporary,
+            syncs_in_steps: settings.rdb_incremental_sync,
+            options,
+            written: Arc::default(),
+        };
+        (snapshot, file)
     }
 
     /// A save in the background has ended.
@@ -103,16 +113,14 @@ impl Shard {
         let Some(save) = self.save.take() else { return };
         save.guard.cancel();
         // Its thread would do it, but may not come to it before the process ends.
-        let _ = self.storage().remove(&save.temporary);
+        let _ = self.storage.remove(&save.temporary);
         self.engine.save_cancelled();
     }
 
     /// Saves all data, now. What fails is logged.
     pub(crate) fn save_now(&mut self) -> Result<(), SaveError> {
-        let SnapshotTaken { snapshot, position, .. } = self.take_snapshot(0);
-        let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-        let file = self.dump_file(temporary, position);
-        let outcome = self.write(&file, snapshot);
+        let (snapshot, file) = self.image(PathBuf::from(format!("temp-{}.rdb", std::process::id())));
+        let outcome = file.write(&*self.storage, snapshot, &SaveGuard::default()).map(drop);
         self.set_clock();
         match &outcome {
             Ok(()) => {
@@ -122,20 +130,6 @@ impl Shard {
             Err(error) => tracing::warn!("{error}"),
         }
         outcome
-    }
-
-    fn write(&self, file: &RdbFile, snapshot: Snapshot) -> Result<(), SaveError> {
-        file.write(&*self.storage(), snapshot, &SaveGuard::default()).map(drop)
-    }
-
-    fn dump_file(&self, temporary: PathBuf, position: StreamPosition) -> RdbFile {
-        let settings = &self.engine.settings;
-        RdbFile {
-            place: PathBuf::from(&settings.dbfilename),
-            temporary,
-            syncs_in_steps: settings.rdb_incremental_sync,
-            position: Some(position),
-        }
     }
 
     /// SAVE.
@@ -188,9 +182,13 @@ impl Shard {
     /// Reads the file in the place of the data, which stays as it is if that fails.
     fn reload(&mut self) -> Result<(), rdb::RdbError> {
         let place = Path::new(&self.engine.settings.dbfilename);
-        let file = self.storage().open(place, Open::Existing)?;
+        let file = self.storage.open(place, Open::Existing)?;
         let mut loaded = self.engine.empty_keyspace();
-        rdb::decode(&mut Reader::new(file, 0), &mut loaded, &self.engine.settings.limits())?;
+        let options = DecodeOptions {
+            skips_unsupported: self.engine.settings.rdb_skips_unsupported,
+            ..DecodeOptions::for_file(self.engine.settings.limits())
+        };
+        rdb::decode(&mut Reader::new(file, 0), &mut loaded, &options)?;
         let old = self.engine.replace_keyspace(loaded);
         background::reap(old);
         Ok(())

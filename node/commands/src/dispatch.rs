@@ -113,7 +113,7 @@ impl Engine {
         {
             return Err(Refusal::Fixed("NOREPLICAS Not enough good replicas to write."));
         }
-        if self.role == Role::Replica {
+        if self.role == Role::Replica && self.shown_role() == Role::Replica {
             self.admit_on_replica(session, command)?;
         }
         if self.loading.is_some() && !flags.contains(Flags::LOADING) {

@@ -9,14 +9,14 @@ use std::{
     fmt,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
 };
 
 use rejoin_keyspace::Snapshot;
 use thiserror::Error;
 
 use crate::{
-    rdb::{self, RdbError, RdbTarget, StreamPosition},
+    rdb::{self, EncodeOptions, RdbError},
     storage::{Open, Storage, StoredFile},
 };
 
@@ -33,8 +33,10 @@ pub struct RdbFile {
     pub temporary: PathBuf,
     /// Sync while writing (`rdb-save-incremental-fsync`).
     pub syncs_in_steps: bool,
-    /// The stream's place, for the AUX fields.
-    pub position: Option<StreamPosition>,
+    /// What is written, and how.
+    pub options: EncodeOptions<'static>,
+    /// Counts the keys that are written.
+    pub written: Arc<AtomicU64>,
 }
 
 /// Why a snapshot did not become a file; as redis-server says it.
@@ -140,7 +142,8 @@ impl RdbFile {
         guard: &SaveGuard,
     ) -> Result<u64, SaveError> {
         let mut out = Sink { file: &**file, at: 0, synced: 0, syncs_in_steps: self.syncs_in_steps, guard };
-        let written = rdb::encode(snapshot, self.position, RdbTarget { psync2: true }, &mut out);
+        let options = EncodeOptions { progress: Some(&self.written), ..self.options };
+        let written = rdb::encode(snapshot, &options, &mut out);
         if guard.is_cancelled() {
             return Err(SaveError::Cancelled);
         }

@@ -8,7 +8,7 @@ use std::sync::{
 use rejoin_keyspace::{Keyspace, KeyspaceOptions};
 use rejoin_protocol::{DbIndex, UnixMillis};
 
-use crate::Engine;
+use crate::{Engine, Role};
 
 /// A load at the start. Clients are answered -LOADING, but for commands that say they are allowed.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ impl Loading {
     /// Bytes that are read.
     #[must_use]
     pub fn loaded(&self) -> u64 {
-        self.loaded_bytes.load(Relaxed)
+        // A reader that reads ahead may count a piece twice.
+        self.loaded_bytes.load(Relaxed).min(self.total_bytes)
     }
 
     /// How much that is of all.
@@ -54,6 +55,21 @@ impl Engine {
         let loaded_bytes = Arc::new(AtomicU64::new(0));
         self.loading = Some(Loading { begun: self.now, total_bytes, loaded_bytes: loaded_bytes.clone() });
         loaded_bytes
+    }
+
+    /// So many bytes more are loaded.
+    pub fn note_loaded(&self, bytes: u64) {
+        if let Some(loading) = &self.loading {
+            loading.loaded_bytes.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// What this node is to its clients: the log is replayed as if it came from a master, but that is nobody's business.
+    pub(crate) fn shown_role(&self) -> Role {
+        match self.loading {
+            Some(_) if self.settings.replicaof.is_none() => Role::Master,
+            _ => self.role,
+        }
     }
 
     /// The data is there.

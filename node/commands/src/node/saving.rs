@@ -55,8 +55,6 @@ pub(crate) const CANNOT_SAVE: &str = "MISCONF Redis is configured to save RDB sn
 pub struct Saving {
     /// The save that runs in the background.
     pub running: Option<RunningSave>,
-    /// BGREWRITEAOF is writing: a BGSAVE waits for it to end, or is refused.
-    pub rewrite_in_progress: bool,
     /// A BGSAVE is to begin as soon as nothing stands in its way.
     pub(crate) is_scheduled: bool,
     /// FLUSHALL: the file must be empty, too, before that is replied to.
@@ -104,12 +102,13 @@ fn bgsave(call: &mut Call<'_>) -> Result<(), Failure> {
         _ => return Err(Failure::Syntax),
     };
     let in_exec = call.engine.in_exec;
+    let is_rewriting = call.engine.status.log.rewrite_began.is_some();
     let saving = &mut call.engine.saving;
     if saving.running.is_some() {
         return Err(Failure::text("ERR Background save already in progress"));
     }
     // Where a transaction is half done, there is no image of the data yet.
-    if saving.rewrite_in_progress || in_exec {
+    if is_rewriting || in_exec {
         if !is_schedule && !in_exec {
             return Err(Failure::text(
                 "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to \
@@ -232,7 +231,10 @@ impl Engine {
             && saving
                 .last_tried
                 .is_some_and(|tried| self.now.get() / 1000 - tried.get() / 1000 <= RETRY_MILLIS / 1000);
-        self.loading.is_some() || saving.running.is_some() || saving.rewrite_in_progress || failed_lately
+        self.loading.is_some()
+            || saving.running.is_some()
+            || self.status.log.rewrite_began.is_some()
+            || failed_lately
     }
 
     /// Whether clients may not write because the last save failed.

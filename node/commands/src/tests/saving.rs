@@ -57,7 +57,7 @@ fn a_save_in_the_background_is_asked_for_once() {
 #[test]
 fn while_the_log_is_rewritten_a_save_is_put_off_or_refused() {
     let mut node = Node::new();
-    node.engine.saving.rewrite_in_progress = true;
+    node.engine.status.log.rewrite_began = Some(node.engine.now);
     check(
         &mut node,
         &[
@@ -70,7 +70,7 @@ fn while_the_log_is_rewritten_a_save_is_put_off_or_refused() {
     );
     assert_eq!(node.effects(), []);
     assert!(!node.engine.scheduled_save_is_due());
-    node.engine.saving.rewrite_in_progress = false;
+    node.engine.status.log.rewrite_began = None;
     assert!(node.engine.scheduled_save_is_due());
     begin(&mut node);
     node.engine.save_ended(true);

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, Limits, StringForm};
+use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, StringForm};
 use rejoin_protocol::DbIndex;
 
 use super::*;
@@ -151,19 +151,19 @@ fn disk() -> Disk {
 }
 
 fn keys_in(bytes: &[u8]) -> u64 {
-    rdb::decode(&mut &*bytes, &mut keyspace(), &Limits::default()).unwrap().keys
+    rdb::decode(&mut &*bytes, &mut keyspace(), &rdb::DecodeOptions::default()).unwrap().keys
 }
 
 #[test]
 fn a_file_takes_the_place_of_the_older_when_it_is_whole() {
     let disk = disk();
     let snapshot = snapshot(100_000);
-    let drained = snapshot.drained();
-    let bytes = file().write(&disk, snapshot, &SaveGuard::default()).unwrap();
+    let file = file();
+    let bytes = file.write(&disk, snapshot, &SaveGuard::default()).unwrap();
     let content = disk.content("dump.rdb").unwrap();
     assert_eq!(content.len() as u64, bytes);
     assert_eq!(keys_in(&content), 100_000);
-    assert_eq!(drained.load(Relaxed), 100_000);
+    assert_eq!(file.written.load(Relaxed), 100_000);
     assert_eq!(disk.names(), ["dump.rdb"]);
 }
 
