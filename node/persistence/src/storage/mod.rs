@@ -8,6 +8,12 @@
 //! * they survive the machine only from the file's next [`StoredFile::sync`] on, and a name (new, renamed, removed) only
 //!   from its folder's next [`Storage::sync_folder`] on;
 //! * [`Storage::rename`] replaces its target at once: a reader finds the old file or the new one.
+//!
+//! For tests there is [`simulated`], a storage in memory that fails on demand, and [`conformance`], which says of any
+//! storage whether it behaves as the others do.
+
+pub mod conformance;
+pub mod simulated;
 
 use std::{fmt, io, path::Path, sync::Arc};
 
