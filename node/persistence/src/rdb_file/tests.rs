@@ -1,134 +1,26 @@
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{
+    io::ErrorKind,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, StringForm};
 use rejoin_protocol::DbIndex;
 
 use super::*;
-use crate::storage::Listed;
+use crate::storage::{
+    FolderLock, Listed, Reader,
+    simulated::{Fault, SimulatedStorage},
+};
 
-type Bytes = Arc<Mutex<Vec<u8>>>;
-
-/// Files in memory, of which the n-th operation fails.
-#[derive(Debug, Default)]
-struct Disk {
-    files: Mutex<BTreeMap<PathBuf, Bytes>>,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    operations: AtomicUsize,
-    /// The operation that fails, counted from 1.
-    failing: AtomicUsize,
-    /// Before this operation the save is called off.
-    guard: Mutex<Option<(usize, Arc<SaveGuard>)>>,
-}
-
-impl Shared {
-    fn step(&self) -> io::Result<()> {
-        let operation = self.operations.fetch_add(1, Relaxed) + 1;
-        if let Some((at, guard)) = &*self.guard.lock().unwrap()
-            && *at == operation
-        {
-            guard.cancel();
-        }
-        match self.failing.load(Relaxed) == operation {
-            true => Err(io::Error::from_raw_os_error(28)),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Disk {
-    fn content(&self, name: &str) -> Option<Vec<u8>> {
-        let files = self.files.lock().unwrap();
-        files.get(Path::new(name)).map(|bytes| bytes.lock().unwrap().clone())
-    }
-
-    fn names(&self) -> Vec<String> {
-        let files = self.files.lock().unwrap();
-        files.keys().map(|name| name.display().to_string()).collect()
-    }
-}
-
-impl Storage for Disk {
-    fn open(&self, path: &Path, _: Open) -> io::Result<Arc<dyn StoredFile>> {
-        self.shared.step()?;
-        let bytes = Bytes::default();
-        self.files.lock().unwrap().insert(path.to_owned(), bytes.clone());
-        Ok(Arc::new(OpenFile { bytes, shared: self.shared.clone() }))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.shared.step()?;
-        let mut files = self.files.lock().unwrap();
-        let bytes = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        files.insert(to.to_owned(), bytes);
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.lock().unwrap().remove(path).map(drop).ok_or(io::ErrorKind::NotFound.into())
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<Listed>> {
-        Ok(Vec::new())
-    }
-
-    fn create_folder(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync_folder(&self, _: &Path) -> io::Result<()> {
-        self.shared.step()
-    }
-
-    fn free_bytes(&self) -> Option<u64> {
-        None
-    }
-}
-
-#[derive(Debug)]
-struct OpenFile {
-    bytes: Bytes,
-    shared: Arc<Shared>,
-}
-
-impl StoredFile for OpenFile {
-    /// Half of it, as a disk may.
-    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.shared.step()?;
-        let bytes = &bytes[..bytes.len().div_ceil(2)];
-        let mut file = self.bytes.lock().unwrap();
-        assert_eq!(file.len() as u64, at, "written from one end to the other");
-        file.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
-        Ok(0)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.shared.step()
-    }
-}
+const KEYS_BEFORE: u64 = 1;
+const KEYS: u64 = 5_000;
 
 fn keyspace() -> Keyspace {
     Keyspace::new(KeyspaceOptions { databases: 2, seed: HashSeed::new([1; 16]) })
 }
 
-/// A snapshot of `count` keys of a few bytes.
-fn snapshot(count: u32) -> Snapshot {
+/// A snapshot of `count` keys of a hundred bytes.
+fn snapshot(count: u64) -> Snapshot {
     let mut keyspace = keyspace();
     for number in 0..count {
         let name = format!("key:{number}");
@@ -139,78 +31,201 @@ fn snapshot(count: u32) -> Snapshot {
 }
 
 fn file() -> RdbFile {
-    RdbFile { place: "dump.rdb".into(), temporary: "temp-1.rdb".into(), syncs_in_steps: true, position: None }
+    RdbFile {
+        place: "dump.rdb".into(),
+        temporary: "temp-1.rdb".into(),
+        syncs_in_steps: true,
+        options: EncodeOptions::for_target(rdb::RdbTarget { psync2: true }, None),
+        written: Arc::default(),
+    }
 }
 
 /// A disk with an older file in the place.
-fn disk() -> Disk {
-    let disk = Disk::default();
-    file().write(&disk, snapshot(1), &SaveGuard::default()).unwrap();
-    disk.shared.operations.store(0, Relaxed);
+fn disk() -> SimulatedStorage {
+    let disk = SimulatedStorage::new();
+    file().write(&disk, snapshot(KEYS_BEFORE), &SaveGuard::default()).unwrap();
     disk
 }
 
-fn keys_in(bytes: &[u8]) -> u64 {
-    rdb::decode(&mut &*bytes, &mut keyspace(), &rdb::DecodeOptions::default()).unwrap().keys
+/// Operations of one save that goes well.
+fn operations_of_a_save() -> u64 {
+    let disk = disk();
+    let before = disk.operations(None);
+    file().write(&disk, snapshot(KEYS), &SaveGuard::default()).unwrap();
+    disk.operations(None) - before
+}
+
+fn keys_on(disk: &SimulatedStorage) -> u64 {
+    let file = disk.open(Path::new("dump.rdb"), Open::Existing).unwrap();
+    rdb::decode(&mut Reader::new(file, 0), &mut keyspace(), &rdb::DecodeOptions::default()).unwrap().keys
+}
+
+fn names(disk: &SimulatedStorage) -> Vec<String> {
+    disk.list(Path::new("")).unwrap().into_iter().map(|Listed { name, .. }| name).collect()
 }
 
 #[test]
 fn a_file_takes_the_place_of_the_older_when_it_is_whole() {
-    let disk = disk();
-    let snapshot = snapshot(100_000);
-    let file = file();
-    let bytes = file.write(&disk, snapshot, &SaveGuard::default()).unwrap();
-    let content = disk.content("dump.rdb").unwrap();
-    assert_eq!(content.len() as u64, bytes);
-    assert_eq!(keys_in(&content), 100_000);
-    assert_eq!(file.written.load(Relaxed), 100_000);
-    assert_eq!(disk.names(), ["dump.rdb"]);
+    let (disk, file) = (disk(), file());
+    let bytes = file.write(&disk, snapshot(KEYS), &SaveGuard::default()).unwrap();
+    assert_eq!(keys_on(&disk), KEYS);
+    assert_eq!(file.written.load(Relaxed), KEYS);
+    assert_eq!(disk.open(Path::new("dump.rdb"), Open::Existing).unwrap().len().unwrap(), bytes);
+    assert_eq!(names(&disk), ["dump.rdb"]);
+    // And no power loss takes it back.
+    for seed in 0..20 {
+        assert_eq!(keys_on(&disk.power_loss(seed)), KEYS);
+    }
 }
 
 #[test]
 fn whichever_operation_fails_the_older_file_stays_and_nothing_else_does() {
-    let old = disk().content("dump.rdb").unwrap();
     let mut failures = Vec::new();
-    for failing in 1.. {
+    let operations = operations_of_a_save();
+    for failing in 1..=operations {
         let disk = disk();
-        disk.shared.failing.store(failing, Relaxed);
-        let Err(error) = file().write(&disk, snapshot(5_000), &SaveGuard::default()) else { break };
-        let name = error.to_string();
-        let content = disk.content("dump.rdb").unwrap();
-        if disk.names() == ["dump.rdb"] && content != old {
-            // Only the folder's sync was missing.
-            assert_eq!(keys_in(&content), 5_000);
-        } else {
-            assert_eq!(content, old, "{failing}");
-            assert_eq!(disk.names(), ["dump.rdb"], "{failing}");
-        }
-        failures.push(name);
+        disk.fail(Fault::error(ErrorKind::StorageFull).at(failing));
+        let error = file().write(&disk, snapshot(KEYS), &SaveGuard::default()).unwrap_err();
+        disk.stop_failing();
+        // When only the folder's sync has failed, the new file is there.
+        let keys = if failing == operations { KEYS } else { KEYS_BEFORE };
+        assert_eq!((keys_on(&disk), names(&disk)), (keys, vec!["dump.rdb".to_owned()]), "{failing}");
+        failures.push(error.to_string());
     }
     failures.dedup();
     assert_eq!(
         failures,
         [
-            "Failed opening the temp RDB file temp-1.rdb for saving: No space left on device",
-            "Write error while saving DB to the disk: No space left on device",
-            "Error moving temp DB file temp-1.rdb on the final destination dump.rdb: No space left on device",
+            "Failed opening the temp RDB file temp-1.rdb for saving: no storage space",
+            "Write error while saving DB to the disk: no storage space",
+            "Error moving temp DB file temp-1.rdb on the final destination dump.rdb: no storage space",
         ]
     );
 }
 
 #[test]
+fn a_full_disk_and_short_writes_are_an_error_and_none() {
+    let disk = disk();
+    disk.fail(Fault::short_write(1000).forever());
+    file().write(&disk, snapshot(KEYS), &SaveGuard::default()).unwrap();
+    assert_eq!(keys_on(&disk), KEYS);
+    disk.set_capacity(Some(1_000_000));
+    let error = file().write(&disk, snapshot(KEYS), &SaveGuard::default()).unwrap_err();
+    assert!(matches!(error, SaveError::Write(_)), "{error}");
+    assert_eq!((keys_on(&disk), names(&disk)), (KEYS, vec!["dump.rdb".to_owned()]));
+}
+
+#[test]
+fn wherever_process_or_machine_stop_there_is_a_whole_file() {
+    let mut new_ones = 0;
+    for last in 1..=operations_of_a_save() {
+        let disk = disk();
+        disk.fail(Fault::crash().at(last));
+        assert!(file().write(&disk, snapshot(KEYS), &SaveGuard::default()).is_err());
+        assert!([KEYS_BEFORE, KEYS].contains(&keys_on(&disk.kill())), "{last}");
+        for seed in 0..10 {
+            let keys = keys_on(&disk.power_loss(seed));
+            assert!([KEYS_BEFORE, KEYS].contains(&keys), "{last}, seed {seed}");
+            new_ones += u64::from(keys == KEYS);
+        }
+    }
+    assert!(new_ones > 0, "the rename may have happened");
+}
+
+/// A disk on which the save is called off before its n-th operation.
+#[derive(Debug)]
+struct Canceller {
+    disk: SimulatedStorage,
+    guard: Arc<SaveGuard>,
+    left: Arc<AtomicU64>,
+}
+
+impl Canceller {
+    fn step(&self) {
+        if self.left.fetch_sub(1, Relaxed) == 1 {
+            self.guard.cancel();
+        }
+    }
+}
+
+impl Storage for Canceller {
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn StoredFile>> {
+        self.step();
+        let (guard, left) = (self.guard.clone(), self.left.clone());
+        Ok(Arc::new(CancellerFile {
+            file: self.disk.open(path, how)?,
+            step: Canceller { disk: self.disk.clone(), guard, left },
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<Listed>> {
+        self.disk.list(folder)
+    }
+
+    fn create_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.create_folder(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.disk.sync_folder(folder)
+    }
+
+    fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {
+        self.disk.lock_folder(folder)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        self.disk.free_bytes()
+    }
+}
+
+#[derive(Debug)]
+struct CancellerFile {
+    file: Arc<dyn StoredFile>,
+    step: Canceller,
+}
+
+impl StoredFile for CancellerFile {
+    fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.step.step();
+        self.file.write_at(at, bytes)
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(at, into)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.step.step();
+        self.file.sync()
+    }
+}
+
+#[test]
 fn a_save_that_is_called_off_leaves_the_older_file() {
-    let old = disk().content("dump.rdb").unwrap();
-    let whole = disk();
-    file().write(&whole, snapshot(5_000), &SaveGuard::default()).unwrap();
     // The rename holds the guard, and behind it comes only the folder's sync.
-    let before_rename = whole.shared.operations.load(Relaxed) - 2;
-    assert!(before_rename > 10);
-    for at in 1..=before_rename {
+    for at in 1..=operations_of_a_save() - 2 {
         let (disk, guard) = (disk(), Arc::new(SaveGuard::default()));
-        *disk.shared.guard.lock().unwrap() = Some((at, guard.clone()));
-        let outcome = file().write(&disk, snapshot(5_000), &guard);
+        let left = Arc::new(AtomicU64::new(at));
+        let storage = Canceller { disk: disk.clone(), guard: guard.clone(), left };
+        let outcome = file().write(&storage, snapshot(KEYS), &guard);
         assert!(matches!(outcome, Err(SaveError::Cancelled)), "{at}: {outcome:?}");
-        assert_eq!(disk.content("dump.rdb").unwrap(), old);
-        assert_eq!(disk.names(), ["dump.rdb"]);
+        assert_eq!((keys_on(&disk), names(&disk)), (KEYS_BEFORE, vec!["dump.rdb".to_owned()]));
     }
 }

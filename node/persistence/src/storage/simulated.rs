@@ -17,6 +17,7 @@ mod faults;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,7 +28,7 @@ use faults::Faults;
 
 pub use faults::{Fault, Verb};
 
-use super::{Listed, Open, Storage, StoredFile};
+use super::{FolderLock, Listed, Open, Storage, StoredFile};
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,22 @@ struct Machine {
     capacity: Option<u64>,
     /// Power losses before this one.
     boots: u64,
+    /// Folders that are somebody's.
+    locked: BTreeSet<PathBuf>,
+}
+
+/// Lets a folder go when it is dropped.
+#[derive(Debug)]
+struct Lock {
+    machine: Arc<Mutex<Machine>>,
+    folder: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        machine.locked.remove(&self.folder);
+    }
 }
 
 /// What the machine lets an operation do.
@@ -116,7 +133,13 @@ impl SimulatedStorage {
     }
 
     fn of(disk: Disk, before: &Machine, boots: u64) -> Self {
-        let machine = Machine { disk, boots, capacity: before.capacity, faults: Faults::default() };
+        let machine = Machine {
+            disk,
+            boots,
+            capacity: before.capacity,
+            faults: Faults::default(),
+            locked: BTreeSet::new(),
+        };
         Self { machine: Arc::new(Mutex::new(machine)) }
     }
 
@@ -164,6 +187,14 @@ impl Storage for SimulatedStorage {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let (mut machine, folder) = self.ask(Verb::SyncFolder, folder)?;
         machine.disk.sync_folder(&folder)
+    }
+
+    fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {
+        let (mut machine, folder) = self.ask(Verb::Open, folder)?;
+        if !machine.locked.insert(folder.clone()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(FolderLock::new(Lock { machine: Arc::clone(&self.machine), folder }))
     }
 
     fn free_bytes(&self) -> Option<u64> {
