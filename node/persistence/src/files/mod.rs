@@ -73,8 +73,10 @@ pub struct StreamPlace {
 /// A base that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseTask {
-    /// Where it is written first.
+    /// Under which name it is written.
     pub temporary: PathBuf,
+    /// Where it stands when it is whole, until it is installed.
+    pub written: PathBuf,
     /// Its place among the files, once it is whole.
     file: ManifestFile,
     /// The stream's offset that it stands at: the first increment since begins there.
@@ -287,9 +289,10 @@ impl LogFiles {
         self.rotate(now)?;
         let seq = self.manifest.next_base_seq().max(self.replaced.as_ref().map_or(0, |_| 1));
         let file = ManifestFile::base(&self.options.name, seq, BaseFormat::Rdb);
-        let temporary = self.options.folder.join(format!("temp-rewriteaof-{seq}.rdb"));
+        let [temporary, written] = ["temp-rewriteaof-bg", "temp-rewriteaof"]
+            .map(|name| self.options.folder.join(format!("{name}-{seq}.rdb")));
         let first_seq = self.manifest.increments.last().map_or(1, |last| last.seq);
-        Ok(BaseTask { temporary, file, offset: self.writer.end(), first_seq })
+        Ok(BaseTask { temporary, written, file, offset: self.writer.end(), first_seq })
     }
 
     /// A base was written and synced under its temporary name: what is to be done on disk so that it and the increments
@@ -310,7 +313,7 @@ impl LogFiles {
         self.manifest.increments = since;
         self.is_unpublished = false;
         BaseInstallation {
-            from: task.temporary,
+            from: task.written,
             to: self.options.folder.join(&task.file.name),
             publication: self.publication(),
         }

@@ -84,7 +84,7 @@ impl Model {
 
 /// A base is a file that says where it stands.
 fn write_base(storage: &dyn Storage, task: &BaseTask) -> io::Result<u64> {
-    let file = storage.open(&task.temporary, Open::Empty)?;
+    let file = storage.open(&task.written, Open::Empty)?;
     let text = format!("{}", task.offset.get()).into_bytes();
     file.write_all_at(0, &text)?;
     file.sync()?;
