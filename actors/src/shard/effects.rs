@@ -222,6 +222,8 @@ impl Shard {
         } else if name == "dir" {
             self.storage = Arc::new(FolderStorage::new(PathBuf::from(&self.engine.settings.dir)));
             self.events.report(NodeEvent::DirChanged { dir: self.engine.settings.dir.clone() });
+        } else if name == "appendonly" {
+            self.turn_log(self.engine.settings.log.is_on);
         } else if name == "port" {
             self.engine.status.tcp_port = self.engine.settings.port;
         }

@@ -406,6 +406,13 @@ impl LogFiles {
         self.writer.close()
     }
 
+    /// Ends for good, while the stream goes on without these files: a start that loads them must take another name for
+    /// what it goes on with.
+    pub fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.writer.abandon()?;
+        self.sync_task(now).carry_out(&*self.storage)
+    }
+
     /// The last byte of the stream in the files.
     #[must_use]
     pub fn end(&self) -> Offset {
