@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     disk::{
-        DiskReport, boot_id,
+        DiskReport, HISTORY_FOLDER, boot_id,
         worker::{DiskOutcome, DiskTask, DiskWorker},
     },
     messages::{
@@ -36,8 +36,6 @@ use crate::{
     shard::{Shard, recovery, unix_now, upstream::MASTER_SESSION},
 };
 
-/// Where older files of the log go.
-const HISTORY_FOLDER: &str = "replhistory";
 /// How often `everysec` syncs.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 /// How long after a base that failed the next is tried.
@@ -508,6 +506,14 @@ impl Shard {
             Role::Replica => self.masters_db(),
         };
         selected.unwrap_or(DbIndex::new(0))
+    }
+
+    /// CONFIG SET of what the log's files keep to.
+    pub(crate) fn configure_log(&mut self) {
+        let LogFilesOptions { segment_bytes, history, .. } = options_of(&self.engine.settings);
+        if let Some(disk) = &mut self.disk {
+            disk.files.configure(segment_bytes, history);
+        }
     }
 
     /// CONFIG SET appendonly.
