@@ -11,7 +11,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use rejoin::{Node, NodeError, NodeEvent, NodeOptions, Settings};
+use rejoin::{LogSettings, Node, NodeError, NodeEvent, NodeOptions, Settings};
 
 /// For what must happen and takes as long as the machine takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +22,7 @@ fn settings() -> Settings {
         bind: vec!["127.0.0.1".to_owned()],
         enable_debug_command: "yes".to_owned(),
         repl_diskless_sync_delay_seconds: 0,
+        log: LogSettings::off(),
         ..Settings::default()
     }
 }

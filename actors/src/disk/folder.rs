@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use rejoin_persistence::storage::{Listed, Open, Storage, StoredFile};
+use rejoin_persistence::storage::{FolderLock, Listed, Open, Storage, StoredFile};
 
 /// A folder of the file system.
 #[derive(Clone, Debug)]
@@ -37,7 +37,15 @@ impl Storage for FolderStorage {
             Open::Any => options.create(true),
             Open::Empty => options.create(true).truncate(true),
         };
-        Ok(Arc::new(FolderFile(options.open(self.root.join(path))?)))
+        let path = self.root.join(path);
+        let opened = options.open(&path).or_else(|error| match (how, error.kind()) {
+            // What may not be written can still be read.
+            (Open::Existing, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                File::open(&path)
+            }
+            _ => Err(error),
+        });
+        Ok(Arc::new(FolderFile(opened?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -71,6 +79,12 @@ impl Storage for FolderStorage {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(self.root.join(folder))?.sync_all()
+    }
+
+    fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {
+        let folder = File::open(self.root.join(folder))?;
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        Ok(FolderLock::new(folder))
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -200,8 +200,12 @@ fn toml_has_the_same_names() {
 #[test]
 fn an_operator_hears_of_settings_without_effect() {
     let loaded =
-        load_all(&["--appendonly", "yes", "--pidfile", "x.pid", "--rdbcompression", "yes"], &[], "").unwrap();
-    assert_eq!(loaded.notes, ["These settings are known, but nothing acts on them yet: appendonly yes"]);
+        load_all(&["--appendonly", "yes", "--aof-timestamp-enabled", "yes", "--pidfile", "x.pid"], &[], "")
+            .unwrap();
+    assert_eq!(
+        loaded.notes,
+        ["These settings are known, but nothing acts on them yet: aof-timestamp-enabled yes"]
+    );
 }
 
 #[test]

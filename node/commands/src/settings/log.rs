@@ -62,6 +62,14 @@ impl Default for LogSettings {
     }
 }
 
+impl LogSettings {
+    /// Nothing of the log is kept on disk: the data is gone with the process.
+    #[must_use]
+    pub fn off() -> Self {
+        Self { is_on: false, keeps_history: false, ..Self::default() }
+    }
+}
+
 impl SyncPolicy {
     fn name(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use crate::pubsub::events::EventClasses;
 
 use super::{
-    ClientsMemory, MemoryPolicy, Settings,
+    ClientsMemory, MemoryPolicy, SavePoints, Settings,
     row::{Field, I32_MAX, I32_MIN, Kind, Row, choice, integer, memory, row, text, yes_no},
     value,
 };
@@ -64,6 +64,15 @@ pub(super) const ROWS: &[Row] = &[
         write: |settings, value| settings.bind = value.split_whitespace().map(str::to_owned).collect(),
     }),
     text("dir", ".").protected().typed(string!(dir)),
+    row("dbfilename", "dump.rdb", Kind::FileName("dbfilename")).protected().typed(string!(dbfilename)),
+    row("save", "3600 1 300 100 60 10000", Kind::SavePoints).typed(Field {
+        read: |settings| settings.save_points.to_string(),
+        write: |settings, value| settings.save_points = SavePoints::parse(value),
+    }),
+    yes_no("stop-writes-on-bgsave-error", "yes").typed(flag!(stop_writes_on_bgsave_error)),
+    yes_no("rdbcompression", "yes").typed(flag!(rdb_compression)),
+    yes_no("rdbchecksum", "yes").start_only().typed(flag!(rdb_checksum)),
+    yes_no("rdb-save-incremental-fsync", "yes").typed(flag!(rdb_incremental_sync)),
     text("logfile", "").start_only().typed(string!(logfile)),
     integer("databases", "16", 1, I32_MAX).start_only().typed(number!(databases)),
     integer("maxclients", "10000", 1, u32::MAX as i64).typed(number!(maxclients)),
@@ -229,6 +238,12 @@ impl Default for Settings {
             protected_mode: true,
             bind: vec!["*".to_owned(), "-::*".to_owned()],
             dir: ".".to_owned(),
+            dbfilename: "dump.rdb".to_owned(),
+            save_points: SavePoints::default(),
+            stop_writes_on_bgsave_error: true,
+            rdb_compression: true,
+            rdb_checksum: true,
+            rdb_incremental_sync: true,
             logfile: String::new(),
             databases: 16,
             maxclients: 10_000,

@@ -14,12 +14,12 @@ fn settings_are_told_by_names_and_patterns() {
             ("config get MAXclients maxclients", "*2 $10 MAXclients $5 10000"),
             ("config get maxcl* maxclients", "*2 $10 maxclients $5 10000"),
             ("config get nosuch", "*0"),
-            ("config get save appendonly", "*4 $4 save $23 3600 1 300 100 60 10000 $10 appendonly $2 no"),
+            ("config get save appendonly", "*4 $4 save $23 3600 1 300 100 60 10000 $10 appendonly $3 yes"),
             ("config get slave-priority", "*2 $14 slave-priority $3 100"),
             ("config get", "-ERR wrong number of arguments for 'config|get' command"),
         ],
     );
-    assert!(node.send(1, "config get *").starts_with("*394 "));
+    assert!(node.send(1, "config get *").starts_with("*396 "));
     node.send(1, "hello 3");
     assert_eq!(node.send(1, "config get hz"), "%1 $2 hz $2 10");
 }

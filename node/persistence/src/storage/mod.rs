@@ -8,6 +8,12 @@
 //! * they survive the machine only from the file's next [`StoredFile::sync`] on, and a name (new, renamed, removed) only
 //!   from its folder's next [`Storage::sync_folder`] on;
 //! * [`Storage::rename`] replaces its target at once: a reader finds the old file or the new one.
+//!
+//! For tests there is [`simulated`], a storage in memory that fails on demand, and [`conformance`], which says of any
+//! storage whether it behaves as the others do.
+
+pub mod conformance;
+pub mod simulated;
 
 use std::{fmt, io, path::Path, sync::Arc};
 
@@ -34,8 +40,33 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// Makes the names in a folder survive a power loss.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
+    /// Makes a folder ours, as long as the guard lives: nobody else who asks gets it. It must be there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when it is somebody else's.
+    fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock>;
+
     /// How many bytes can still be written; `None` where nobody knows.
     fn free_bytes(&self) -> Option<u64>;
+}
+
+/// Keeps a folder ours.
+#[derive(Debug)]
+pub struct FolderLock(
+    #[expect(dead_code, reason = "what it holds is let go when it is dropped")] Box<dyn Guard>,
+);
+
+/// Whatever lets a folder go when it is dropped.
+pub trait Guard: fmt::Debug + Send + Sync {}
+
+impl<T: fmt::Debug + Send + Sync> Guard for T {}
+
+impl FolderLock {
+    /// A lock that `guard` holds.
+    #[must_use]
+    pub fn new(guard: impl Guard + 'static) -> Self {
+        Self(Box::new(guard))
+    }
 }
 
 /// An open file. Shared: the places read and written are arguments.
