@@ -17,6 +17,7 @@ mod faults;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,7 +28,7 @@ use faults::Faults;
 
 pub use faults::{Fault, Verb};
 
-use super::{Listed, Open, Storage, StoredFile};
+use super::{FolderLock, Listed, Open, Storage, StoredFile};
 
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,8 @@ struct Machine {
     capacity: Option<u64>,
     /// Power losses before this one.
     boots: u64,
+    /// Folders that somebody has locked.
+    locked: BTreeSet<PathBuf>,
 }
 
 /// What the machine lets an operation do.
@@ -116,7 +119,7 @@ impl SimulatedStorage {
     }
 
     fn of(disk: Disk, before: &Machine, boots: u64) -> Self {
-        let machine = Machine { disk, boots, capacity: before.capacity, faults: Faults::default() };
+        let machine = Machine { disk, boots, capacity: before.capacity, ..Machine::default() };
         Self { machine: Arc::new(Mutex::new(machine)) }
     }
 
@@ -164,6 +167,16 @@ impl Storage for SimulatedStorage {
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let (mut machine, folder) = self.ask(Verb::SyncFolder, folder)?;
         machine.disk.sync_folder(&folder)
+    }
+
+    fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {
+        let (mut machine, folder) = self.ask(Verb::LockFolder, folder)?;
+        machine.disk.check_folder(&folder)?;
+        if !machine.locked.insert(folder.clone()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        drop(machine);
+        Ok(FolderLock::new(SimulatedLock { storage: self.clone(), folder }))
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -224,6 +237,19 @@ impl StoredFile for SimulatedFile {
             Err(_) => machine.disk.forget_unsynced(self.id),
         }
         permitted
+    }
+}
+
+/// A folder that is locked.
+#[derive(Debug)]
+struct SimulatedLock {
+    storage: SimulatedStorage,
+    folder: PathBuf,
+}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.storage.machine().locked.remove(&self.folder);
     }
 }
 

@@ -156,13 +156,17 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+    /// Whether there is such a folder.
+    pub(super) fn check_folder(&self, folder: &Path) -> io::Result<()> {
         if self.names.files.contains_key(folder) {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        if !folder.as_os_str().is_empty() && !self.names.folders.contains(folder) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let is_there = folder.as_os_str().is_empty() || self.names.folders.contains(folder);
+        if is_there { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+        self.check_folder(folder)?;
         let durable = &mut self.durable;
         self.changes.retain_mut(|change| {
             change.unsynced.remove(folder);

@@ -124,7 +124,9 @@ fn a_crash_ends_everything_at_its_place() {
 fn a_killed_process_loses_nothing_and_touches_nothing_more() {
     let storage = SimulatedStorage::new();
     let file = put(&storage, "a", b"abc");
+    let _lock = storage.lock_folder(path("")).unwrap();
     let after = storage.kill();
+    assert!(storage.lock_folder(path("")).is_err() && after.lock_folder(path("")).is_ok());
     file.write_all_at(0, b"xyz").unwrap();
     assert_eq!((content(&after, "a").unwrap(), after.boots()), (b"abc".to_vec(), 0));
     // What was not synced still is not.
