@@ -6,6 +6,14 @@ use std::{io, thread};
 /// slice of milliseconds before the shard, which answers clients, runs again.
 const NICENESS: i32 = 10;
 
+/// Drops what is large on a thread of its own.
+pub(crate) fn reap(old: impl Send + 'static) {
+    // Dropping millions of keys takes its time; nobody needs to wait for it.
+    if let Err(error) = spawn("reaper", move || drop(old)) {
+        tracing::warn!(%error, "no thread could be had to drop the old data");
+    }
+}
+
 /// Starts a thread that gives way to all others.
 pub(crate) fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let run = move || {

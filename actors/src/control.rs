@@ -20,7 +20,7 @@ use crate::{
         master::{AdoptLineage, AttachReplica, Demote, Promote, ReplaceLineage, UpstreamDown},
         replica::{FollowMaster, LinkLost, Unfollow},
         shard::ShardMessage,
-        snapshotter::CancelSnapshots,
+        snapshotter::{BeginSave, CancelSnapshots},
     },
     replica::Replica,
     snapshotter::Snapshotter,
@@ -66,6 +66,7 @@ pub struct ControlPlane {
     pub(crate) link_lost: Recipient<LinkLost>,
     pub(crate) budget: Recipient<SetBudget>,
     pub(crate) cancel_snapshots: Recipient<CancelSnapshots>,
+    pub(crate) begin_save: Recipient<BeginSave>,
     pub(crate) links: mpsc::Sender<LinksMessage>,
     /// What the links thread tells.
     pub(crate) for_links: LinksReports,
@@ -157,6 +158,11 @@ impl ControlPlane {
         tell(&self.link_lost, LinkLost { epoch, reason }, WhenFull::Complain);
     }
 
+    /// Whether the save will be begun.
+    pub(crate) fn begin_save(&self, message: BeginSave) -> bool {
+        tell(&self.begin_save, message, WhenFull::Complain)
+    }
+
     pub(crate) fn set_budget(&self, message: SetBudget) {
         tell(&self.budget, message, WhenFull::Complain);
     }
@@ -226,7 +232,8 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
         unfollow: replica.clone().recipient(),
         link_lost: replica.recipient(),
         budget: buffers.recipient(),
-        cancel_snapshots: snapshotter.recipient(),
+        cancel_snapshots: snapshotter.clone().recipient(),
+        begin_save: snapshotter.recipient(),
         links: seed.links,
         for_links,
         stop,

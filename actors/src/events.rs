@@ -13,6 +13,14 @@ pub enum NodeEvent {
     },
     /// SHUTDOWN ABORT: a shutdown that waited for replicas was called off.
     ShutdownAborted,
+    /// What was on disk is loaded, and clients are served.
+    Loaded,
+    /// What is on disk cannot be loaded: nobody is served. Only of a node whose start did not wait for
+    /// the load; it is for the embedder to end it.
+    CannotLoad {
+        /// Why, in words for the operator; several lines.
+        reason: String,
+    },
     /// The node became a replica (REPLICAOF host port) or a master (REPLICAOF NO ONE).
     RoleChanged {
         /// What it is now.

@@ -16,6 +16,7 @@
 //! | shard | `Master` | `AttachReplica`, `Promote`, `Demote`, `AdoptLineage`, `ReplaceLineage`, `UpstreamDown` | complain |
 //! | shard | `Replica` | `FollowMaster`, `Unfollow`, `LinkLost` | complain |
 //! | shard | `BufferManager` | `SetBudget` | complain |
+//! | shard | `Snapshotter` | `BeginSave` | the save fails |
 //! | `Master` | links | `Serve`, `Drop` | complain |
 //! | `Master` | `Snapshotter` | `JoinSnapshot` | complain |
 //! | `Master` | `AofSender` | `SendHistory`, `CancelHistory` | complain |
@@ -23,7 +24,8 @@
 //! | `AofSender` | `Master` | `HistoryRefused` | complain |
 //! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
 //! | `Snapshotter` | shard | `TakeSnapshot` | wait |
-//! | snapshot thread | `Snapshotter` | `SnapshotEnded` | complain |
+//! | `Snapshotter` | shard | `SaveEnded` | wait |
+//! | snapshot thread | `Snapshotter` | `SnapshotEnded`: complain; `SaveEnded`: always taken, one for each `BeginSave` | |
 //! | snapshot thread | links (session) | chunks, at most a few in flight | wait |
 //! | `Replica` | links | `Dial`, `HangUp` | complain |
 //! | `Replica` | shard | `UpstreamStatus` | drop |

@@ -1,7 +1,10 @@
-//! `Snapshotter`: running snapshots and who waits for them. One snapshot serves all who can share it.
+//! `Snapshotter`: running snapshots and who waits for them. One snapshot serves all who can share it; those that become
+//! files are in [`saves`].
 //!
 //! It sees snapshot handles and offsets; the shard takes the image, and a thread of the snapshot's own encodes it. A
 //! receiver that does not read holds the snapshot's thread, never the shard: its session ends it by its timeout.
+
+mod saves;
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +16,10 @@ use std::{
 };
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use rejoin_persistence::rdb::{self, EncodeOptions, RdbTarget};
+use rejoin_persistence::{
+    rdb::{self, EncodeOptions, RdbTarget},
+    rdb_file::SaveGuard,
+};
 use rejoin_protocol::{ByteCount, ReplicaId, SnapshotId, psync::EofMark};
 use rejoin_replication::PayloadForm;
 use tokio::sync::{mpsc, oneshot};
@@ -51,6 +57,8 @@ pub struct Snapshotter {
     next_snapshot: u64,
     /// Snapshots that have not been taken yet.
     gathering: BTreeMap<SnapshotId, Batch>,
+    /// Files that are being written, by the shard's numbers.
+    saves: BTreeMap<u64, Arc<SaveGuard>>,
     _guard: PartGuard,
 }
 
@@ -58,7 +66,8 @@ impl Snapshotter {
     /// A snapshotter without work.
     #[must_use]
     pub fn new(delay: Duration, dir: PathBuf, shard: mpsc::Sender<ShardMessage>, guard: PartGuard) -> Self {
-        Self { delay, dir, shard, next_snapshot: 1, gathering: BTreeMap::new(), _guard: guard }
+        let (gathering, saves) = (BTreeMap::new(), BTreeMap::new());
+        Self { delay, dir, shard, next_snapshot: 1, gathering, saves, _guard: guard }
     }
 
     fn begin(&mut self, id: SnapshotId, context: &mut Context<Self>) {
@@ -281,8 +290,9 @@ impl Handler<CancelSnapshots> for Snapshotter {
     type Result = ();
 
     fn handle(&mut self, _: CancelSnapshots, _: &mut Self::Context) {
-        // Running ones end when their receivers do.
+        // Running ones for sessions end when their receivers do.
         self.gathering.clear();
+        self.saves.values().for_each(|save| save.cancel());
     }
 }
 

@@ -74,7 +74,8 @@ fn assert_all_there(client: &mut Client, first: u64, acknowledged: u64) -> u64 {
 }
 
 fn nothing_acknowledged_is_lost(policy: &str) {
-    let options = ["--appendfsync", policy, "--aof-segment-size", "1mb", "--auto-aof-rewrite-min-size", "300kb"];
+    let options =
+        ["--appendfsync", policy, "--aof-segment-size", "1mb", "--auto-aof-rewrite-min-size", "300kb"];
     let mut server = Server::start(&Binary::node(None).unwrap(), &options).unwrap();
     let replid = server.client().unwrap().ask_text(&["INFO", "replication"]).unwrap();
     let replid = replid.lines().find(|line| line.starts_with("master_replid:")).unwrap().to_owned();

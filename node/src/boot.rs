@@ -54,13 +54,22 @@ pub struct NodeOptions {
     /// Where the node's metrics go, once a second; nowhere by default. Never the process-wide recorder: several nodes in one
     /// process have one each.
     pub recorder: Option<MetricsRecorder>,
+    /// [`Node::start`] returns when what is on disk is loaded, not as soon as clients are let in (who are told to wait).
+    pub waits_for_load: bool,
 }
 
 impl NodeOptions {
     /// A node with these settings that reaches others as they say, and for which `port 0` is any port.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, config_file: String::new(), transport: None, any_port: true, recorder: None }
+        Self {
+            settings,
+            config_file: String::new(),
+            transport: None,
+            any_port: true,
+            recorder: None,
+            waits_for_load: true,
+        }
     }
 }
 
@@ -98,9 +107,10 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a node. When this returns, it serves; what happens to it later comes as events.
+    /// Starts a node. When this returns, it serves (unless [`NodeOptions::waits_for_load`] says otherwise); what happens to it later comes as events.
     pub fn start(options: NodeOptions) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
-        let NodeOptions { mut settings, config_file, transport, any_port, recorder } = options;
+        let NodeOptions { mut settings, config_file, transport, any_port, recorder, waits_for_load } =
+            options;
         let tls = Arc::new(TlsShared::default());
         let transport = transport.unwrap_or_else(|| Arc::new(TcpOrTls::new(tls.clone())));
         let (events, received) = NodeEvents::channel();
@@ -175,6 +185,7 @@ impl Node {
             reports: node.shard.downgrade(),
             storage: Arc::new(FolderStorage::new(dir)),
             recorder,
+            waits_for_load,
             random: rand::random,
         };
         node.spawn("shard", move || shard::run(seed, &started))?;
@@ -221,7 +232,7 @@ impl Node {
         self.shard.blocking_send(ShardMessage::Shutdown { setting }).map_err(|_| NodeError::Ended)
     }
 
-    /// Stops the node, in this order: clients are refused and the last turn is published; replicas get the time that
+    /// Stops the node without saving it (that is what SHUTDOWN and [`Node::request_shutdown_as`] do), in this order: clients are refused and the last turn is published; replicas get the time that
     /// `shutdown-timeout` gives to receive it (none if `now`); then links, actors and threads end.
     pub fn shutdown(mut self, now: bool) -> Result<(), NodeError> {
         let (answer, drained) = oneshot::channel();

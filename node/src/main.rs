@@ -164,7 +164,13 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
     let doors = doors_of(&settings);
     let config_file = config_file.unwrap_or_default().to_string_lossy().into_owned();
     let recorder = metrics_endpoint::start(&settings)?;
-    let options = NodeOptions { config_file, recorder, any_port: false, ..NodeOptions::new(settings) };
+    let options = NodeOptions {
+        config_file,
+        recorder,
+        any_port: false,
+        waits_for_load: false,
+        ..NodeOptions::new(settings)
+    };
     let (node, events) = Node::start(options).map_err(last_words)?;
     log.set_role(role_of(is_replica));
 
@@ -175,12 +181,6 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
         .map_err(|error| format!("Can't listen for signals: {error}"))?;
     std::thread::spawn(move || events.into_iter().try_for_each(|event| wakes.send(Wake::Node(event))));
     info!("Server initialized");
-    for door in doors {
-        info!("Ready to accept connections {door}");
-    }
-    if let Some(supervisor) = supervisor {
-        supervisor.tell_ready(is_replica);
-    }
 
     loop {
         match woken.recv() {
@@ -197,6 +197,15 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
                 }
                 return node.shutdown(now).map_err(|error| error.to_string());
             }
+            Ok(Wake::Node(NodeEvent::Loaded)) => {
+                for door in &doors {
+                    info!("Ready to accept connections {door}");
+                }
+                if let Some(supervisor) = supervisor {
+                    supervisor.tell_ready(is_replica);
+                }
+            }
+            Ok(Wake::Node(NodeEvent::CannotLoad { reason })) => return Err(reason),
             Ok(Wake::Node(NodeEvent::ShutdownAborted)) => is_leaving.called_off(),
             Ok(Wake::Node(NodeEvent::PartLost { part })) => {
                 return Err(format!("{part} was lost in a panic, the node has ended"));

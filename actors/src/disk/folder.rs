@@ -37,7 +37,15 @@ impl Storage for FolderStorage {
             Open::Any => options.create(true),
             Open::Empty => options.create(true).truncate(true),
         };
-        Ok(Arc::new(FolderFile(options.open(self.root.join(path))?)))
+        let path = self.root.join(path);
+        let opened = options.open(&path).or_else(|error| match (how, error.kind()) {
+            // What may not be written can still be read.
+            (Open::Existing, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                File::open(&path)
+            }
+            _ => Err(error),
+        });
+        Ok(Arc::new(FolderFile(opened?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The node's files: where they lie, and the thread that does what may block.
 
 mod folder;
+pub(crate) mod load;
 pub(crate) mod worker;
 
 pub use folder::FolderStorage;

@@ -8,7 +8,7 @@ use rejoin_replication::{FirstAck, Position};
 use rejoin_transports::DetachedStream;
 use tokio::sync::oneshot;
 
-use crate::{disk::DiskReport, shard::log_files::BaseWritten};
+use crate::{disk::DiskReport, messages::snapshotter::SaveEnded, shard::log_files::BaseWritten};
 
 /// Messages to the shard that may wait.
 pub const SHARD_INBOX_MAX: usize = 1024;
@@ -22,6 +22,8 @@ pub enum ShardMessage {
         /// Where it goes.
         answer: oneshot::Sender<SnapshotTaken>,
     },
+    /// A save has ended. From the `Snapshotter`.
+    SaveEnded(SaveEnded),
     /// What INFO tells of our replicas. From the `Master`.
     MasterStatus(Box<MasterStatus>),
     /// What INFO tells of our master. From the `Replica`.

@@ -1,11 +1,14 @@
 //! What the `Snapshotter` actor is told, and what it hands to sessions.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::Message;
+use rejoin_keyspace::Snapshot;
 use rejoin_persistence::{
     log::Cursor,
     rdb::{RdbTarget, StreamPosition},
+    rdb_file::{RdbFile, SaveError, SaveGuard},
+    storage::Storage,
 };
 use rejoin_protocol::{ReplicaId, SnapshotId};
 use rejoin_replication::PayloadForm;
@@ -63,4 +66,43 @@ pub struct SnapshotFeed {
     pub chunks: mpsc::Receiver<SnapshotChunk>,
     /// Sent when the last chunk was.
     pub is_whole: oneshot::Receiver<()>,
+}
+
+/// What a file is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SavePurpose {
+    /// `dbfilename`: BGSAVE, and the save points.
+    Dump,
+}
+
+/// Write a snapshot to a file. From the shard, which has taken it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct BeginSave {
+    /// The shard's number for it.
+    pub save: u64,
+    /// What it is written for.
+    pub purpose: SavePurpose,
+    /// The image.
+    pub snapshot: Snapshot,
+    /// What is written, and where.
+    pub file: RdbFile,
+    /// Where that is.
+    pub storage: Arc<dyn Storage>,
+    /// Calls it off.
+    pub guard: Arc<SaveGuard>,
+}
+
+/// A save has ended. From its thread to the `Snapshotter`, and from there to the shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SaveEnded {
+    /// The shard's number for it.
+    pub save: u64,
+    /// What it was written for.
+    pub purpose: SavePurpose,
+    /// Bytes written, or what failed.
+    pub outcome: Result<u64, SaveError>,
+    /// How long it took.
+    pub took: Duration,
 }

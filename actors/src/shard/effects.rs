@@ -1,6 +1,10 @@
 //! Carries out what a turn asked of the world outside.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rejoin_commands::{
     Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
@@ -10,6 +14,7 @@ use rejoin_replication::{Credentials, ReplicaHello, Wanted};
 use rejoin_transports::Endpoint;
 
 use crate::{
+    disk::FolderStorage,
     events::NodeEvent,
     messages::{
         buffer_manager::SetBudget,
@@ -36,7 +41,10 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::Follow { host, port } => shard.follow(host, port),
         Effect::Unfollow => shard.unfollow(),
         Effect::AttachReplica { client, wanted } => shard.attach_replica(client, wanted),
-        Effect::Shutdown { now } => shard.begin_shutdown(now),
+        Effect::Shutdown { how } => shard.begin_shutdown(how),
+        Effect::SaveInBackground => shard.save_in_background(),
+        Effect::Save { client } => shard.save_for(client),
+        Effect::Reload { client, saves } => shard.reload_for(client, saves),
         Effect::AbortShutdown => shard.abort_shutdown(),
         Effect::SettingChanged { name } => shard.apply_setting(name),
         Effect::ChangeReplId => shard.change_replid(),
@@ -92,8 +100,16 @@ impl Shard {
         }
         self.wake(&unblocked);
         self.events.report(NodeEvent::RoleChanged { is_replica: true });
+        self.note_upstream(host.clone(), port);
+        tracing::info!(master = %Endpoint::new(host.clone(), port), "Connecting to MASTER; our data serves until we are in sync");
+        let introduction = self.introduction();
+        self.control.follow(FollowMaster { host, port, following: self.following, introduction });
+    }
+
+    /// What INFO tells of a master that is not reached yet.
+    pub(crate) fn note_upstream(&mut self, host: String, port: u16) {
         self.engine.status.upstream = Some(UpstreamStatus {
-            host: host.clone(),
+            host,
             port,
             state: "connect",
             last_io: unix_now(),
@@ -102,9 +118,6 @@ impl Shard {
             sync_total_bytes: None,
             read_offset: self.offset(),
         });
-        tracing::info!(master = %Endpoint::new(host.clone(), port), "Connecting to MASTER; our data serves until we are in sync");
-        let introduction = self.introduction();
-        self.control.follow(FollowMaster { host, port, following: self.following, introduction });
     }
 
     fn introduction(&self) -> Introduction {
@@ -148,7 +161,7 @@ impl Shard {
     }
 
     /// The stream continues under a new name; its first write selects its database anew.
-    fn shift_lineage(&mut self) {
+    pub(crate) fn shift_lineage(&mut self) {
         let (replid, at) = (ReplicationId::from_random((self.random_id)()), self.visible());
         self.lineage.shift(replid, at);
         self.engine.status.replid = replid;
@@ -207,6 +220,7 @@ impl Shard {
             let loglevel = self.engine.settings.loglevel.clone();
             self.events.report(NodeEvent::LogLevelChanged { loglevel });
         } else if name == "dir" {
+            self.storage = Arc::new(FolderStorage::new(PathBuf::from(&self.engine.settings.dir)));
             self.events.report(NodeEvent::DirChanged { dir: self.engine.settings.dir.clone() });
         } else if name == "port" {
             self.engine.status.tcp_port = self.engine.settings.port;

@@ -17,18 +17,25 @@ pub(crate) fn in_process_session() -> Session {
     session
 }
 
-/// Executes one command and returns its reply as RESP, and what it asked of the world outside.
-pub(crate) fn in_process(shard: &mut Shard, args: &[Vec<u8>]) -> (Vec<u8>, Vec<Effect>) {
+/// Executes one command and returns what it asked of the world outside; the reply is to be taken when that is done.
+pub(crate) fn in_process(shard: &mut Shard, args: &[Vec<u8>]) -> Vec<Effect> {
     if args.is_empty() {
-        return (b"-ERR empty command\r\n".to_vec(), Vec::new());
+        let session = shard.engine.sessions.get_mut(IN_PROCESS_SESSION);
+        session.into_iter().for_each(|session| session.reply().error("ERR empty command"));
+        return Vec::new();
     }
     shard.set_clock();
     let slices: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
     let request = Request { args: &slices, raw: None, command: None, first_key_hash: None };
     shard.engine.execute(IN_PROCESS_SESSION, request);
     shard.publish_log();
+    shard.save_after_flush();
     shard.wake_woken();
+    std::mem::take(&mut shard.engine.effects)
+}
+
+/// What the command was replied, as RESP.
+pub(crate) fn take_reply(shard: &mut Shard) -> Vec<u8> {
     let session = shard.engine.sessions.get_mut(IN_PROCESS_SESSION);
-    let reply = session.map(|session| std::mem::take(&mut session.out)).unwrap_or_default();
-    (reply, std::mem::take(&mut shard.engine.effects))
+    session.map(|session| std::mem::take(&mut session.out)).unwrap_or_default()
 }

@@ -30,6 +30,7 @@ pub(crate) async fn receive_until_stopped(
                 // Nobody waits any more: the snapshot was cancelled.
                 let _ = answer.send(taken);
             }
+            ShardMessage::SaveEnded(ended) => shard.borrow_mut().end_save(ended),
             ShardMessage::MasterStatus(status) => shard.borrow_mut().note_master_status(*status),
             ShardMessage::UpstreamStatus(status) => shard.borrow_mut().note_upstream_status(status),
             ShardMessage::Position { answer } => {
@@ -49,11 +50,11 @@ pub(crate) async fn receive_until_stopped(
                 }
             }
             ShardMessage::Execute { args, answer } => {
-                let (reply, asked) = execute::in_process(&mut shard.borrow_mut(), &args);
+                let asked = execute::in_process(&mut shard.borrow_mut(), &args);
                 for effect in asked {
                     effects::carry_out(&shard, effect);
                 }
-                let _ = answer.send(reply);
+                let _ = answer.send(execute::take_reply(&mut shard.borrow_mut()));
             }
             ShardMessage::Disk(report) => shard.borrow_mut().note_disk_report(*report),
             ShardMessage::BaseWritten(written) => shard.borrow_mut().note_base_written(*written),
@@ -65,8 +66,8 @@ pub(crate) async fn receive_until_stopped(
             }
             ShardMessage::Shutdown { setting } => {
                 let mut shard = shard.borrow_mut();
-                let how = shard.engine.settings.get(setting).unwrap_or_default();
-                shard.begin_shutdown(how.split(' ').any(|word| word == "now"));
+                let how = shard.departure(setting);
+                shard.begin_shutdown(how);
             }
             ShardMessage::Stop => {
                 let mut shard = shard.borrow_mut();
@@ -80,11 +81,11 @@ pub(crate) async fn receive_until_stopped(
 
 impl Shard {
     /// Clones the roots at a border, and opens the log there for those who will read on.
-    fn take_snapshot(&mut self, readers: usize) -> SnapshotTaken {
+    pub(crate) fn take_snapshot(&mut self, readers: usize) -> SnapshotTaken {
         self.publish_log();
         let offset = self.visible();
         let selected = self.selected_db();
-        if self.engine.role == Role::Master {
+        if self.engine.role == Role::Master && readers > 0 {
             // Replicas that understand no AUX fields learn the database from the first write.
             self.engine.log.set_selected(None);
         }
@@ -148,14 +149,7 @@ impl Shard {
             return false;
         }
         self.stop_upstream();
-        let old = std::mem::replace(&mut self.engine.keyspace, keyspace);
-        // Dropping millions of keys takes its time; nobody needs to wait for it.
-        if let Err(error) = background::spawn("reaper", move || drop(old)) {
-            tracing::warn!(%error, "no thread could be had to drop the old data");
-        }
-        for db in (0..self.engine.keyspace.database_count()).map(DbIndex::new) {
-            self.engine.watches.database_changed(db, |_| true);
-        }
+        background::reap(self.engine.replace_keyspace(keyspace));
         self.has_masters_stream = replid.is_some();
         let replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
         self.lineage.replace(replid);

@@ -301,6 +301,7 @@ impl Shard {
                     Ok(()) => {
                         let synced = &mut self.engine.status.log.offset_synced;
                         *synced = task.offset.max(*synced);
+                        disk.files.note_synced(task.offset, self.engine.now);
                     }
                     Err(error) => {
                         disk.note_failed_sync(task);
@@ -378,7 +379,7 @@ impl Shard {
             is_aof_base: true,
             usage: None,
         };
-        let compresses = self.engine.settings.is_on("rdbcompression");
+        let compresses = self.engine.settings.rdb_compression;
         let snapshot = self.engine.keyspace.snapshot();
         let (storage, reports, set) = (disk.files.storage().clone(), disk.reports.clone(), disk.set);
         tracing::info!(keys = snapshot.len(), offset = %task.offset, "Background append only file rewriting started, without fork");
@@ -467,13 +468,17 @@ impl Shard {
         let has_grown = log.rewrite_percentage > 0
             && bytes > log.rewrite_bytes_min
             && growth_percent.saturating_sub(100) >= log.rewrite_percentage;
-        if has_grown {
+        if has_grown && self.save.is_none() {
             tracing::info!(
                 "Starting automatic rewriting of AOF on {}% growth",
                 growth_percent.saturating_sub(100)
             );
         }
-        if has_grown || status.is_rewrite_scheduled || disk.needs_base || disk.files.awaits_base() {
+        let must_wait = self.save.is_some();
+        if (!must_wait && (has_grown || status.is_rewrite_scheduled))
+            || disk.needs_base
+            || disk.files.awaits_base()
+        {
             self.begin_base();
         }
     }

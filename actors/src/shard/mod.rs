@@ -20,11 +20,13 @@ pub(crate) mod execute;
 mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;
+mod loading;
 pub(crate) mod log_files;
 pub mod metrics;
 pub(crate) mod process;
 mod recovery;
 pub mod run;
+mod saving;
 mod shutdown;
 pub(crate) mod ticks;
 pub(crate) mod turn;
@@ -40,7 +42,10 @@ use std::{
 };
 
 use rejoin_commands::Engine;
-use rejoin_persistence::log::{HotLog, LogHandle};
+use rejoin_persistence::{
+    log::{HotLog, LogHandle},
+    storage::Storage,
+};
 use rejoin_protocol::{ClientId, Offset, UnixMillis};
 use rejoin_replication::Lineage;
 use rejoin_transports::tls::TlsShared;
@@ -51,8 +56,8 @@ use crate::{
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
     shard::{
-        connection::Connection, log_files::DiskLog, metrics::NodeMetrics, shutdown::PendingShutdown,
-        upstream::UpstreamStream,
+        connection::Connection, log_files::DiskLog, metrics::NodeMetrics, saving::BackgroundSave,
+        shutdown::PendingShutdown, upstream::UpstreamStream,
     },
 };
 
@@ -98,6 +103,12 @@ pub struct Shard {
     pub(crate) stopping: bool,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<PendingShutdown>,
+    /// Where files are kept, relative to `dir`.
+    pub(crate) storage: Arc<dyn Storage>,
+    /// A save that runs in the background.
+    pub(crate) save: Option<BackgroundSave>,
+    /// Counts saves: each has a number.
+    pub(crate) saves_begun: u64,
     /// How encrypted connections are made.
     pub(crate) tls: Arc<TlsShared>,
     /// Clients whose TLS handshake runs.

@@ -9,26 +9,25 @@ use std::{
 };
 
 use rejoin_commands::{Input, Role};
-use rejoin_keyspace::{AccessKind, HashSeed, Keyspace, KeyspaceOptions};
 use rejoin_persistence::{
     files::{
         LogFiles, LogFilesOptions, StreamPlace,
         recover::{self, FoundLog, Increments, Replayed, Resumed},
     },
     manifest::Manifest,
-    rdb::{self, DecodeOptions, RdbSummary},
+    rdb::RdbSummary,
     segment::{SegmentFlaw, Standing, StoredSegment},
-    storage::{FolderLock, Open, Reader, Storage},
+    storage::{FolderLock, Open, Storage},
 };
 use rejoin_protocol::{ByteCount, DbIndex, Offset, ReplicationId, resp::RequestLimits};
 use rejoin_replication::{Ancestor, Lineage};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
-    background,
+    disk::load::LoadedBase,
     messages::{master::ReplaceLineage, shard::ShardMessage},
     shard::{
-        Shard, SharedShard,
+        Shard, SharedShard, loading,
         log_files::{DiskLog, options_of, stream_name_of},
         unix_now,
         upstream::MASTER_SESSION,
@@ -40,7 +39,8 @@ const PIECE_BYTES: usize = 256 << 10;
 /// What a file that begins with an RDB begins with.
 const RDB_MAGICS: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
 
-/// Loads the log, if there is one, and has the shard write on behind it. With `appendonly no` it does nothing.
+/// Loads the log, or the snapshot file where there is no log, and has the shard write on behind it. With `appendonly no`
+/// there is none.
 ///
 /// # Errors
 /// Why the node must not start, in words for the operator.
@@ -51,13 +51,15 @@ pub(crate) async fn recover(
 ) -> Result<(), String> {
     let options = {
         let shard = shard.borrow();
-        if !shard.engine.settings.log.is_on {
-            return Ok(());
-        }
-        options_of(&shard.engine.settings)
+        shard.engine.settings.log.is_on.then(|| options_of(&shard.engine.settings))
     };
+    let Some(options) = options else { return loading::load_dump(shard, &*storage).await };
     let lock = lock(&*storage, &options.folder)?;
     let found = recover::look(&*storage, &options).map_err(|flaw| flaw.to_string())?;
+    match &found {
+        None => loading::load_dump(shard, &*storage).await?,
+        Some(found) => drop(shard.borrow_mut().engine.begin_loading(found.bytes())),
+    }
     let role = std::mem::replace(&mut shard.borrow_mut().engine.role, Role::Replica);
     let outcome = match found {
         None => begin_empty(shard, storage, options),
@@ -107,7 +109,7 @@ async fn load(
     found: FoundLog,
 ) -> Result<LogFiles, String> {
     let begun = std::time::Instant::now();
-    let mut replay = Replay::new(shard.clone(), found.bytes());
+    let mut replay = Replay::new(shard.clone());
     let mut base = None;
     if let Some((path, bytes)) = &found.base {
         base = replay.load_file(&storage, path, *bytes).await?;
@@ -160,9 +162,6 @@ async fn load(
 struct Replay {
     shard: SharedShard,
     input: Input,
-    /// Bytes in all, and loaded.
-    bytes: u64,
-    bytes_done: u64,
     /// The last byte behind which no command and no transaction is open.
     border: Offset,
     /// Bytes that were applied behind it.
@@ -170,15 +169,8 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(shard: SharedShard, bytes: u64) -> Self {
-        Self {
-            shard,
-            input: Input::new(MASTER_SESSION),
-            bytes,
-            bytes_done: 0,
-            border: Offset::ZERO,
-            bytes_in_transaction: 0,
-        }
+    fn new(shard: SharedShard) -> Self {
+        Self { shard, input: Input::new(MASTER_SESSION), border: Offset::ZERO, bytes_in_transaction: 0 }
     }
 
     /// Loads an RDB, a file of commands, or an RDB with commands behind it. What an RDB says of itself.
@@ -198,7 +190,6 @@ impl Replay {
         if is_rdb {
             let loaded = load_base(&self.shard, storage, path).await?;
             at = loaded.bytes;
-            self.bytes_done += at;
             summary = Some(loaded);
         }
         self.input = Input::of_file(MASTER_SESSION);
@@ -282,7 +273,7 @@ impl Replay {
     /// Applies what of a file has come.
     fn apply(&mut self, bytes: &[u8]) -> Result<(), String> {
         let shard = &mut *self.shard.borrow_mut();
-        self.bytes_done += bytes.len() as u64;
+        shard.engine.note_loaded(bytes.len() as u64);
         self.input.buffer_mut().extend_from_slice(bytes);
         let limits = RequestLimits::master();
         let (border, mut at) = (&mut self.border, shard.engine.log.offset());
@@ -345,28 +336,12 @@ async fn load_base(
     storage: &Arc<dyn Storage>,
     path: &Path,
 ) -> Result<RdbSummary, String> {
-    let (databases, limits) = {
-        let shard = shard.borrow();
-        (shard.engine.settings.databases, shard.engine.settings.limits())
-    };
-    let (answer, loaded) = oneshot::channel();
-    let (storage, file) = (storage.clone(), path.to_owned());
-    background::spawn("loader", move || {
-        let load = || -> Result<(Keyspace, RdbSummary), rdb::RdbError> {
-            let options = KeyspaceOptions { databases, seed: HashSeed::new(rand::random()) };
-            let mut keyspace = Keyspace::new(options);
-            keyspace.access_mut().set(unix_now(), AccessKind::Recency);
-            let mut reader = Reader::new(storage.open(&file, Open::Existing)?, 0);
-            let summary = rdb::decode(&mut reader, &mut keyspace, &DecodeOptions::for_file(limits))?;
-            Ok((keyspace, summary))
-        };
-        // The node has ended.
-        let _ = answer.send(load());
-    })
-    .map_err(|error| format!("no thread for loading: {error}"))?;
-    let loaded = loaded.await.map_err(|_| "the loader failed, which is a defect".to_owned())?;
-    let (keyspace, summary) = loaded.map_err(|error| format!("{}: {error}", path.display()))?;
-    shard.borrow_mut().engine.keyspace = keyspace;
+    let file = storage
+        .open(path, Open::Existing)
+        .map_err(|error| format!("{}: {}", path.display(), crate::words_of(&error)))?;
+    // What has expired may still be changed by the log that follows.
+    let LoadedBase { keyspace, summary, .. } = loading::load_file(shard, file, path, false).await?;
+    shard.borrow_mut().engine.replace_keyspace(keyspace);
     Ok(summary)
 }
 

@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     control::ControlPlane,
-    events::NodeEvents,
+    events::{NodeEvent, NodeEvents},
     links::{ticker::TickerSignal, traffic::Traffic},
     messages::shard::ShardMessage,
     shard::{
@@ -37,8 +37,9 @@ use crate::{
         host::{self, ShardHost},
         inbox,
         listener::{self, CannotListen, Doors},
+        loading,
         metrics::{MetricsRecorder, NodeMetrics},
-        process, recovery, ticks, turn, unix_now, upstream,
+        process, ticks, turn, unix_now, upstream,
     },
 };
 
@@ -77,6 +78,8 @@ pub struct ShardSeed {
     pub storage: Arc<dyn Storage>,
     /// Where metrics go, if anywhere.
     pub recorder: Option<MetricsRecorder>,
+    /// `started` is answered when the data is loaded, not as soon as clients are let in.
+    pub waits_for_load: bool,
     /// Random bytes.
     pub random: fn() -> [u8; 20],
 }
@@ -133,13 +136,9 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
         };
         let addresses: Vec<SocketAddr> = doors.addresses().map(|(address, _)| address).collect();
         let (reports, storage) = (seed.reports.clone(), seed.storage.clone());
+        let waits_for_load = seed.waits_for_load;
         let (shard, inbox, clock) = begin(seed);
-        if let Some(reports) = reports.upgrade()
-            && let Err(error) = recovery::recover(&shard, storage, reports).await
-        {
-            let _ = started.send(Err(CannotServe::Data(error)));
-            return;
-        }
+        shard.borrow_mut().prepare_load();
         if let Err(error) = begin_to_serve(&shard, doors) {
             let _ = started.send(Err(CannotServe::UnixSocket(crate::words_of(&error))));
             return;
@@ -147,11 +146,20 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
         let events = shard.borrow().events.clone();
         spawn_guarded(&events, "flusher", turn::flush_forever(shard.clone()));
         spawn_guarded(&events, "ticks", ticks::tick_forever(shard.clone()));
-        let _ = started.send(Ok(addresses));
-        let master = shard.borrow().engine.settings.replicaof.clone();
-        if let Some((host, port)) = master {
-            shard.borrow_mut().follow(host, port);
+        if !waits_for_load {
+            let _ = started.send(Ok(addresses.clone()));
         }
+        let (report, loading) = (started.clone(), shard.clone());
+        spawn_guarded(&events, "loading", async move {
+            // Nobody is left to load for.
+            let Some(reports) = reports.upgrade() else { return };
+            let outcome = loading::load(&loading, storage, reports).await;
+            if waits_for_load {
+                let _ = report.send(outcome.map(|()| addresses).map_err(CannotServe::Data));
+            } else if let Err(reason) = outcome {
+                loading.borrow().events.report(NodeEvent::CannotLoad { reason });
+            }
+        });
         inbox::receive_until_stopped(shard.clone(), clock, inbox).await;
         tokio::time::sleep(LAST_REPLIES).await;
     });
@@ -239,6 +247,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
     status.tcp_port = engine.settings.port;
     status.config_file = seed.config_file;
     status.executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
+    engine.saving.last_saved = engine.status.started;
     engine.sessions.insert(upstream::master_session());
     engine.sessions.insert(execute::in_process_session());
     let shard = Shard {
@@ -265,6 +274,9 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         events: seed.events,
         stopping: false,
         shutdown: None,
+        storage: seed.storage,
+        save: None,
+        saves_begun: 0,
         tls: seed.tls,
         handshakes: 0,
         http_refused_at: None,

@@ -42,6 +42,7 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
             shard.close_slow_readers();
             shard.answer_waiting();
             shard.go_on_with_shutdown();
+            shard.tend_saves();
             shard.requeue_held();
             std::mem::take(&mut shard.engine.effects)
         };

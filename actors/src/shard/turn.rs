@@ -61,6 +61,7 @@ impl Shard {
             self.engine.run_turn(&mut refs)
         };
         let is_published = self.publish_log();
+        self.save_after_flush();
         let woken = self.engine.take_woken();
         if !is_published {
             self.hold_back(&ready, &woken);

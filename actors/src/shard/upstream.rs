@@ -134,6 +134,7 @@ fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> Str
             }
         });
         shard.publish_log();
+        shard.save_after_flush();
         shard.wake_woken();
         follower.handle_applied(shard.log_handle.visible());
         if let Some(upstream) = &mut shard.engine.status.upstream {

@@ -176,7 +176,7 @@ impl Call<'_> {
 }
 
 /// The reply that CLIENT REPLY SKIP meant has been left out.
-fn end_skipping(session: &mut Session) {
+pub(crate) fn end_skipping(session: &mut Session) {
     if session.reply_mode == ReplyMode::Skipping {
         session.reply_mode = ReplyMode::On;
     }
@@ -297,10 +297,9 @@ impl Engine {
     /// Ends a client's wait without what it waited for; whether it waited at all.
     pub(crate) fn unblock(&mut self, client: ClientId, how: Unblock) -> bool {
         let session = self.sessions.get_mut(client);
-        // A shutdown is called off for all who asked for it, or not at all.
-        let Some(waiting) = session
-            .and_then(|session| session.waiting.take_if(|waiting| !matches!(waiting, Waiting::Shutdown)))
-        else {
+        // A shutdown is called off for all who asked for it, or not at all; and the disk always answers.
+        let may_end = |waiting: &mut Waiting| !matches!(waiting, Waiting::Shutdown | Waiting::Disk);
+        let Some(waiting) = session.and_then(|session| session.waiting.take_if(may_end)) else {
             return false;
         };
         self.waiting.retain(|&other| other != client);
@@ -310,7 +309,7 @@ impl Engine {
                 None
             }
             Waiting::Replicas { offset, .. } => Some(self.replicas_holding(*offset)),
-            Waiting::Shutdown => None,
+            Waiting::Shutdown | Waiting::Disk => None,
         };
         if let Some(error) = how.error() {
             self.stats.count_error(format!("-{error}").as_bytes());

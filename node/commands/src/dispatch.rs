@@ -4,8 +4,11 @@
 use rejoin_protocol::{ClientId, resp::RespVersion};
 
 use crate::{
-    Command, Effect, Engine, Failure, Flags, Request, Role, Session, eviction::Room,
-    node::status::ReplicaStatus, session::ReplyMode, table,
+    Command, Effect, Engine, Failure, Flags, Request, Role, Session,
+    eviction::Room,
+    node::{saving::CANNOT_SAVE, status::ReplicaStatus},
+    session::ReplyMode,
+    table,
 };
 
 /// Bytes of a client's own words that an error repeats at most (Redis' number).
@@ -100,6 +103,9 @@ impl Engine {
         if self.settings.maxmemory_bytes > 0 {
             self.admit_to_memory(session, command)?;
         }
+        if self.refuses_writes_for_disk() && (may_write(session, command) || command.name == "ping") {
+            return Err(Refusal::Fixed(CANNOT_SAVE));
+        }
         if self.status.log.write_error.is_some() {
             self.admit_without_log(session, command)?;
         }
@@ -107,10 +113,10 @@ impl Engine {
         {
             return Err(Refusal::Fixed("NOREPLICAS Not enough good replicas to write."));
         }
-        if self.role == Role::Replica {
+        if self.role == Role::Replica && self.shown_role() == Role::Replica {
             self.admit_on_replica(session, command)?;
         }
-        if self.status.loading && !flags.contains(Flags::LOADING) {
+        if self.loading.is_some() && !flags.contains(Flags::LOADING) {
             return Err(Refusal::Fixed("LOADING Redis is loading the dataset in memory"));
         }
         Ok(command)

@@ -30,8 +30,22 @@ pub enum Effect {
     },
     /// Leave (SHUTDOWN).
     Shutdown {
-        /// `SHUTDOWN NOW`: do not wait for replicas.
-        now: bool,
+        /// How.
+        how: Departure,
+    },
+    /// Save the data while everybody goes on (BGSAVE).
+    SaveInBackground,
+    /// Save the data at once (SAVE), and tell the client that waits for it.
+    Save {
+        /// Which.
+        client: ClientId,
+    },
+    /// Save the data and read it back (DEBUG RELOAD), and tell the client that waits for it.
+    Reload {
+        /// Which.
+        client: ClientId,
+        /// Otherwise what is in the file is read.
+        saves: bool,
     },
     /// Stay after all (SHUTDOWN ABORT).
     AbortShutdown,
@@ -77,6 +91,9 @@ impl Effect {
             | Self::Unfollow
             | Self::AttachReplica { .. }
             | Self::Shutdown { .. }
+            | Self::SaveInBackground
+            | Self::Save { .. }
+            | Self::Reload { .. }
             | Self::AbortShutdown
             | Self::Sleep { .. }
             | Self::ChangeReplId => true,
@@ -89,6 +106,17 @@ impl Effect {
             | Self::RewriteLog => false,
         }
     }
+}
+
+/// How the node is to leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departure {
+    /// Without waiting for replicas.
+    pub now: bool,
+    /// Whether the data is saved first; `None` saves where there are save points.
+    pub saves: Option<bool>,
+    /// Also if it cannot be saved.
+    pub force: bool,
 }
 
 /// What a replica asks for.

@@ -11,8 +11,10 @@ use crate::{
     eviction::Eviction,
     host::NoHost,
     node::{
+        loading::Loading,
         pause::Pause,
         rates::{BufferPeaks, Rates},
+        saving::Saving,
         status::{NodeStatus, Stats},
     },
     observing::{Observed, Outcome},
@@ -64,6 +66,10 @@ pub struct Engine {
     pub role: Role,
     /// What INFO and ROLE tell of replication and of the node; written by the shard between turns.
     pub status: NodeStatus,
+    /// The data is being read from disk.
+    pub loading: Option<Loading>,
+    /// What is known of saves to disk.
+    pub saving: Saving,
     /// Counters.
     pub stats: Stats,
     /// Who listens to which channels.
@@ -86,6 +92,8 @@ pub struct Engine {
     pub(crate) acks_wanted: bool,
     /// EXEC is running, or a request without a turn: nothing may wait.
     pub(crate) must_not_wait: bool,
+    /// EXEC is running.
+    pub(crate) in_exec: bool,
     /// An effect must be carried out before anything else is executed; reset by each turn.
     pub(crate) turn_ended: bool,
     /// Which keys may go when memory is short, and how much was done for it.
@@ -114,6 +122,8 @@ impl Engine {
             effects: Vec::new(),
             role: Role::Master,
             status: NodeStatus::default(),
+            loading: None,
+            saving: Saving::default(),
             stats: Stats::default(),
             pubsub: PubSub::default(),
             now: UnixMillis::new(0),
@@ -125,6 +135,7 @@ impl Engine {
             woken: Vec::new(),
             acks_wanted: false,
             must_not_wait: false,
+            in_exec: false,
             turn_ended: false,
             eviction: Eviction::default(),
             rates: Rates::default(),
@@ -215,7 +226,11 @@ impl Engine {
     /// Deletes keys whose time has come, at most `limit` of them per database, and logs each as DEL. Does nothing on
     /// a replica. Returns how many were deleted.
     pub fn expire_due(&mut self, limit: usize) -> usize {
-        if self.role == Role::Replica || !self.settings.active_expire || self.is_paused() {
+        if self.role == Role::Replica
+            || !self.settings.active_expire
+            || self.is_paused()
+            || self.loading.is_some()
+        {
             return 0;
         }
         // Expired means past, not at, its time; the index says "at or before".

@@ -91,7 +91,7 @@ impl Engine {
     fn leaves_memory_alone(&self) -> bool {
         (self.role == Role::Replica && self.settings.replica_ignore_maxmemory)
             || self.is_paused()
-            || self.status.loading
+            || self.loading.is_some()
     }
 
     /// Evicts keys until memory is within its limit, or for as long as one command may take.

@@ -9,6 +9,7 @@ mod log;
 mod policy;
 mod rewrite;
 mod row;
+mod save_points;
 mod stock;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
@@ -22,6 +23,7 @@ pub use log::{LogSettings, SyncPolicy};
 pub use policy::{ClientsMemory, MemoryPolicy};
 pub use rewrite::SIGNATURE;
 use row::{Access, Kind, Row};
+pub use save_points::{SavePoint, SavePoints};
 use thiserror::Error;
 pub use value::{OutputLimit, OutputLimits};
 
@@ -44,6 +46,18 @@ pub struct Settings {
     pub bind: Vec<String>,
     /// `dir`.
     pub dir: String,
+    /// `dbfilename`, within `dir`.
+    pub dbfilename: String,
+    /// `save`.
+    pub save_points: SavePoints,
+    /// `stop-writes-on-bgsave-error`.
+    pub stop_writes_on_bgsave_error: bool,
+    /// `rdbcompression`.
+    pub rdb_compression: bool,
+    /// `rdbchecksum`.
+    pub rdb_checksum: bool,
+    /// `rdb-save-incremental-fsync`.
+    pub rdb_incremental_sync: bool,
     /// `logfile`; empty is stdout.
     pub logfile: String,
     /// `databases`.
@@ -117,6 +131,8 @@ pub struct Settings {
     pub loglevel: String,
     /// `enable-debug-command`: yes, no or local.
     pub enable_debug_command: String,
+    /// `rdb-skip-unsupported`: a file is loaded without what it holds that we do not have.
+    pub rdb_skips_unsupported: bool,
     /// `shutdown-timeout`, seconds.
     pub shutdown_timeout_seconds: u64,
     /// `metrics-port`; 0 is off.
@@ -229,10 +245,10 @@ impl Settings {
         let value = values.join(" ");
         let mut canonical = row.kind.canonical(&value)?;
         if matches!(row.kind, Kind::SavePoints)
-            && let Some(earlier) = self.others.get(row.name)
+            && let Some(earlier) = self.save_points.earlier()
             && !canonical.is_empty()
         {
-            canonical = format!("{earlier} {canonical}").trim_start().to_owned();
+            canonical = format!("{earlier} {canonical}");
         }
         self.write(row, canonical);
         Ok(())

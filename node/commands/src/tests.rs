@@ -14,6 +14,7 @@ mod monitoring;
 mod notifying;
 mod observing;
 mod replicating;
+mod saving;
 mod transactions;
 mod turns;
 

@@ -58,7 +58,7 @@ pub struct Database {
     /// All entries.
     pub(crate) tree: Tree,
     /// When and where the volatile ones expire; as many records as there are such entries.
-    expiries: Expiries,
+    pub(crate) expiries: Expiries,
     /// The position that writes are stamped with, and what they copied.
     pub(crate) context: WriteContext,
     /// Rises when the whole database changes: no prefix was last modified before.
@@ -322,6 +322,12 @@ impl Database {
                 |expiry: UnixMillis| expiries::clamp(expiry) == record.millis() && expiry.get() <= limit;
             entry.expiry().is_some_and(same)
         })
+    }
+
+    /// Takes another seed. Only while there is no key.
+    pub(crate) fn adopt_seed(&mut self, seed: HashSeed) {
+        assert!(self.is_empty(), "keys stand where their hash says");
+        self.tree = Tree::new(seed);
     }
 
     /// Drops every key; the tree goes to the reaper, and the floor of last-modified positions rises to `position`.

@@ -7,7 +7,7 @@ use rejoin_protocol::{DbIndex, NextOffset};
 use crate::reaper::Reaper;
 use crate::snapshot::Alive;
 use crate::tree::{self, Tree};
-use crate::{AccessClock, Database, HashSeed, Key, KeyHash, Snapshot};
+use crate::{AccessClock, Database, Draft, HashSeed, Key, KeyHash, Snapshot};
 
 /// What a keyspace is made with.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +50,23 @@ impl Keyspace {
     #[must_use]
     pub fn seed(&self) -> &HashSeed {
         &self.seed
+    }
+
+    /// Takes the seed of a payload whose keys come in the order of its hash; whether it did: only while there is no
+    /// key at all. Hashes computed before are void.
+    pub fn adopt_seed(&mut self, seed: HashSeed) -> bool {
+        let is_empty = self.databases.iter().all(Database::is_empty);
+        if is_empty {
+            self.seed = seed;
+            self.databases.iter_mut().for_each(|database| database.adopt_seed(seed));
+        }
+        is_empty
+    }
+
+    /// Where to make entries for [`Database::append`], under the present seed and clock.
+    #[must_use]
+    pub fn draft(&self) -> Draft {
+        Draft::new(self.seed, self.access.stamp())
     }
 
     /// A key with its hash.

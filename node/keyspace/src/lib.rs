@@ -5,7 +5,7 @@
 //!
 //! Read in this order: [`hash`] (which bits of a key's hash choose what), [`entry`] (a key and its value in one
 //! allocation), `tree` (leaves and inner nodes), [`database`] and [`keyspace`] (what commands use), [`snapshot`],
-//! `ordered` (the counted B+tree behind large sorted sets). Unsafe code stands in `entry/raw.rs` and below `tree/` only.
+//! `bulk` (a load), `ordered` (the counted B+tree behind large sorted sets). Unsafe code stands in `entry/raw.rs` and below `tree/` only.
 //!
 //! Invariants:
 //! * an entry that a snapshot can see is never changed, but for its access clock (a relaxed atomic);
@@ -13,6 +13,7 @@
 //! * a key's place in the order of SCAN and of snapshots depends on its hash alone.
 
 mod access;
+mod bulk;
 pub mod database;
 pub mod entry;
 mod expiries;
@@ -39,6 +40,7 @@ mod testing;
 mod tree;
 
 pub use access::{AccessClock, AccessKind};
+pub use bulk::{Batch, Draft, KeyExists};
 pub use database::{Database, Key, ScanCursor};
 pub use entry::{Entry, StringForm, Value};
 pub use hash::{HashSeed, KeyHash};

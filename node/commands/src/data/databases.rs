@@ -63,6 +63,7 @@ fn flushall(call: &mut Call<'_>) -> Result<(), Failure> {
     for index in 0..call.engine.keyspace.database_count() {
         clear(call.engine, DbIndex::new(index));
     }
+    call.engine.note_flush();
     call.changed_something();
     call.reply().ok();
     Ok(())

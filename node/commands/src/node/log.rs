@@ -53,7 +53,8 @@ pub struct LogStatus {
 
 /// BGREWRITEAOF.
 fn bgrewriteaof(call: &mut Call<'_>) -> Result<(), Failure> {
-    let is_in_transaction = call.engine.must_not_wait;
+    // Redis has one child at a time.
+    let must_wait = call.engine.must_not_wait || call.engine.saving.running.is_some();
     let log = &mut call.engine.status.log;
     if log.rewrite_began.is_some() {
         return Err(Failure::text("ERR Background append only file rewriting already in progress"));
@@ -63,7 +64,7 @@ fn bgrewriteaof(call: &mut Call<'_>) -> Result<(), Failure> {
             "ERR Can't execute an AOF background rewriting. Please check the server logs for more information.",
         ));
     }
-    if is_in_transaction {
+    if must_wait {
         log.is_rewrite_scheduled = true;
         log.rewrite_failures = 0;
         call.reply().simple("Background append only file rewriting scheduled");

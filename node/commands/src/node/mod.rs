@@ -7,6 +7,7 @@ pub(crate) mod debug;
 mod help;
 pub(crate) mod info;
 pub(crate) mod latency;
+pub mod loading;
 pub mod log;
 pub(crate) mod lolwut;
 pub(crate) mod memory;
@@ -14,6 +15,7 @@ pub(crate) mod modules;
 pub(crate) mod pause;
 pub(crate) mod rates;
 pub(crate) mod replication;
+pub mod saving;
 pub(crate) mod server;
 pub(crate) mod slowlog;
 pub mod status;
@@ -35,6 +37,7 @@ pub(crate) const GROUPS: &[&[Command]] = &[
     memory::COMMANDS,
     modules::COMMANDS,
     replication::COMMANDS,
+    saving::COMMANDS,
     server::COMMANDS,
     slowlog::COMMANDS,
     wait::COMMANDS,

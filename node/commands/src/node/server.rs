@@ -1,10 +1,10 @@
-//! TIME, LASTSAVE, SHUTDOWN.
+//! TIME, SHUTDOWN.
 
 use rejoin_protocol::UnixMillis;
 
 use crate::{
-    Call, Command, Effect, Engine, Failure, Flags, dispatch::reply_error, node::pause::Pause,
-    session::Waiting,
+    Call, Command, Effect, Engine, Failure, Flags, dispatch::reply_error, effect::Departure,
+    node::pause::Pause, session::Waiting,
 };
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -12,15 +12,6 @@ const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 /// The rows of this file.
 pub(crate) const COMMANDS: &[Command] = &[
     Command::new("time", 1, ANYTIME.union(Flags::FAST), "server", "2.6.0", "Tells the node's time.", time),
-    Command::new(
-        "lastsave",
-        1,
-        ANYTIME.union(Flags::FAST),
-        "server",
-        "1.0.0",
-        "Tells when the data was last saved.",
-        lastsave,
-    ),
     Command::new(
         "shutdown",
         -1,
@@ -39,13 +30,6 @@ fn time(call: &mut Call<'_>) -> Result<(), Failure> {
     reply.array(2);
     reply.bulk_integer(now.div_euclid(1000));
     reply.bulk_integer(now.rem_euclid(1000) * 1000);
-    Ok(())
-}
-
-/// LASTSAVE: nothing is saved yet, so it is when the node started, as with Redis before its first save.
-fn lastsave(call: &mut Call<'_>) -> Result<(), Failure> {
-    let started = call.engine.status.started.get().div_euclid(1000);
-    call.reply().integer(started);
     Ok(())
 }
 
@@ -73,19 +57,18 @@ fn shutdown(call: &mut Call<'_>) -> Result<(), Failure> {
         call.reply().ok();
         return Ok(());
     }
-    if save && !force {
-        // Whoever insists on a snapshot must not lose the data for want of one.
-        return Err(Failure::text(
-            "ERR Errors trying to SHUTDOWN: this version writes no snapshot to disk. SHUTDOWN NOSAVE leaves without \
-             one.",
-        ));
-    }
     if !call.engine.must_not_wait {
         call.session.waiting = Some(Waiting::Shutdown);
         call.engine.waiting.push(call.session.id);
     }
-    call.engine.ask(Effect::Shutdown { now });
+    // What is half loaded must not take the place of what it is loaded from.
+    let saves = if call.engine.loading.is_some() { Some(false) } else { chosen(save, nosave) };
+    call.engine.ask(Effect::Shutdown { how: Departure { now, saves, force } });
     Ok(())
+}
+
+fn chosen(save: bool, nosave: bool) -> Option<bool> {
+    (save || nosave).then_some(save)
 }
 
 impl Engine {
@@ -101,10 +84,18 @@ impl Engine {
 
     /// Calls off a shutdown that waits; whether there was one. Clients that asked for it are told.
     fn abort_shutdown(&mut self) -> bool {
-        if !std::mem::take(&mut self.shutdown_is_pending) {
-            return false;
+        let was_pending = self.shutdown_is_pending;
+        if was_pending {
+            self.shutdown_failed();
         }
-        self.pause = None;
+        was_pending
+    }
+
+    /// The node stays: clients that asked it to leave are told.
+    pub fn shutdown_failed(&mut self) {
+        if std::mem::take(&mut self.shutdown_is_pending) {
+            self.pause = None;
+        }
         for client in self.waiting.clone() {
             let Some(session) = self.sessions.get_mut(client) else { continue };
             if matches!(session.waiting, Some(Waiting::Shutdown)) {
@@ -115,6 +106,5 @@ impl Engine {
                 self.wake_client(client);
             }
         }
-        true
     }
 }

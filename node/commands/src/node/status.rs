@@ -77,8 +77,6 @@ pub struct NodeStatus {
     pub executable: String,
     /// The log on disk.
     pub log: LogStatus,
-    /// The initial data is being loaded.
-    pub loading: bool,
     /// What the operating system says of the process.
     pub process: ProcessStatus,
 }
@@ -123,7 +121,6 @@ impl Default for NodeStatus {
             config_file: String::new(),
             executable: String::new(),
             log: LogStatus::default(),
-            loading: false,
             process: ProcessStatus::default(),
         }
     }
@@ -162,6 +159,8 @@ pub struct Stats {
     pub error_replies: u64,
     /// Changes since the last save.
     pub changes_since_save: u64,
+    /// Saves begun.
+    pub saves: u64,
     /// Bytes read from the master and from replicas.
     pub net_repl_input_bytes: u64,
     /// Bytes written to the master and to replicas.

@@ -58,7 +58,7 @@ impl Engine {
             let is_over = waiting.until().is_some_and(|until| until <= self.now)
                 || match waiting {
                     Waiting::Replicas { replicas, offset, .. } => self.replicas_holding(*offset) >= *replicas,
-                    Waiting::Keys(_) | Waiting::Shutdown => false,
+                    Waiting::Keys(_) | Waiting::Shutdown | Waiting::Disk => false,
                 };
             if is_over && self.unblock(id, Unblock::Timeout) {
                 answered.push(id);

@@ -105,6 +105,8 @@ pub enum Waiting {
     Keys(Box<KeyWait>),
     /// SHUTDOWN: the end, or that it is called off.
     Shutdown,
+    /// SAVE, DEBUG RELOAD: what comes of it.
+    Disk,
 }
 
 impl Waiting {
@@ -113,7 +115,7 @@ impl Waiting {
         match self {
             Self::Replicas { until, .. } => *until,
             Self::Keys(wait) => wait.until,
-            Self::Shutdown => None,
+            Self::Shutdown | Self::Disk => None,
         }
     }
 }

@@ -139,6 +139,7 @@ impl Engine {
     ) -> Result<(), (&'static Command, Failure)> {
         let mut first = Ok(());
         let could_not_wait = std::mem::replace(&mut self.must_not_wait, true);
+        self.in_exec = true;
         for QueuedCommand { command, args } in queued {
             let args: SmallVec<[&[u8]; 8]> = args.iter().map(|arg| &**arg).collect();
             let request = Request { args: &args, raw: None, command: Some(command), first_key_hash: None };
@@ -150,6 +151,7 @@ impl Engine {
             self.show_to_monitors(session, command, &args);
         }
         self.must_not_wait = could_not_wait;
+        self.in_exec = false;
         first
     }
 

@@ -1,5 +1,7 @@
 //! What goes when memory is short: `maxmemory-policy` and `maxmemory-clients` as types.
 
+use rejoin_keyspace::AccessKind;
+
 use super::value::parse_memory;
 
 /// `maxmemory-policy`.
@@ -51,6 +53,16 @@ impl MemoryPolicy {
     #[must_use]
     pub fn is_lfu(self) -> bool {
         matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
+    }
+
+    /// What is worth saving of how keys are used; nothing where the policy does not look at it.
+    #[must_use]
+    pub fn clock(self, log_factor: u32, decay_minutes: u32) -> Option<AccessKind> {
+        match self {
+            Self::AllKeysLfu | Self::VolatileLfu => Some(AccessKind::Frequency { log_factor, decay_minutes }),
+            Self::AllKeysLru | Self::VolatileLru => Some(AccessKind::Recency),
+            _ => None,
+        }
     }
 
     /// Whether only keys with an expiry may go.

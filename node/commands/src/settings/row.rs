@@ -23,6 +23,8 @@ pub(super) enum Kind {
     Choices(&'static [&'static str]),
     /// Anything, as one value.
     Text,
+    /// A file's name without a path; the text is the setting's own name.
+    FileName(&'static str),
     /// A host's name.
     Hostname,
     /// Any number of words.

@@ -3,7 +3,7 @@
 use crate::pubsub::events::EventClasses;
 
 use super::{
-    ClientsMemory, MemoryPolicy, Settings,
+    ClientsMemory, MemoryPolicy, SavePoints, Settings,
     row::{Field, I32_MAX, I32_MIN, Kind, Row, choice, integer, memory, row, text, yes_no},
     value,
 };
@@ -64,6 +64,15 @@ pub(super) const ROWS: &[Row] = &[
         write: |settings, value| settings.bind = value.split_whitespace().map(str::to_owned).collect(),
     }),
     text("dir", ".").protected().typed(string!(dir)),
+    row("dbfilename", "dump.rdb", Kind::FileName("dbfilename")).protected().typed(string!(dbfilename)),
+    row("save", "3600 1 300 100 60 10000", Kind::SavePoints).typed(Field {
+        read: |settings| settings.save_points.to_string(),
+        write: |settings, value| settings.save_points = SavePoints::parse(value),
+    }),
+    yes_no("stop-writes-on-bgsave-error", "yes").typed(flag!(stop_writes_on_bgsave_error)),
+    yes_no("rdbcompression", "yes").typed(flag!(rdb_compression)),
+    yes_no("rdbchecksum", "yes").start_only().typed(flag!(rdb_checksum)),
+    yes_no("rdb-save-incremental-fsync", "yes").typed(flag!(rdb_incremental_sync)),
     text("logfile", "").start_only().typed(string!(logfile)),
     integer("databases", "16", 1, I32_MAX).start_only().typed(number!(databases)),
     integer("maxclients", "10000", 1, u32::MAX as i64).typed(number!(maxclients)),
@@ -161,6 +170,7 @@ pub(super) const ROWS: &[Row] = &[
     integer("metrics-port", "0", 0, 65535).start_only().typed(number!(metrics_port)),
     text("metrics-bind", "127.0.0.1").start_only().typed(string!(metrics_bind)),
     choice("log-format", "redis", &["redis", "json"]).start_only().typed(string!(log_format)),
+    yes_no("rdb-skip-unsupported", "no").typed(flag!(rdb_skips_unsupported)),
     integer("slowlog-log-slower-than", "10000", -1, i64::MAX).typed(number!(slowlog_micros)),
     integer("slowlog-max-len", "128", 0, i64::MAX).typed(number!(slowlog_entries_max)),
     integer("latency-monitor-threshold", "0", 0, i64::MAX).typed(number!(latency_monitor_millis)),
@@ -228,6 +238,12 @@ impl Default for Settings {
             protected_mode: true,
             bind: vec!["*".to_owned(), "-::*".to_owned()],
             dir: ".".to_owned(),
+            dbfilename: "dump.rdb".to_owned(),
+            save_points: SavePoints::default(),
+            stop_writes_on_bgsave_error: true,
+            rdb_compression: true,
+            rdb_checksum: true,
+            rdb_incremental_sync: true,
             logfile: String::new(),
             databases: 16,
             maxclients: 10_000,
@@ -264,6 +280,7 @@ impl Default for Settings {
             hz: 10,
             loglevel: "notice".to_owned(),
             enable_debug_command: "no".to_owned(),
+            rdb_skips_unsupported: false,
             shutdown_timeout_seconds: 10,
             metrics_port: 0,
             metrics_bind: "127.0.0.1".to_owned(),

@@ -29,6 +29,10 @@ impl Kind {
         match self {
             Self::Text => Ok(value.to_owned()),
             Self::Words => canonical_words(value),
+            Self::FileName(setting) if value.contains('/') => {
+                Err(SettingError::Invalid(format!("{setting} can't be a path, just a filename")))
+            }
+            Self::FileName(_) => Ok(value.to_owned()),
             Self::Hostname => canonical_hostname(value),
             Self::YesNo => match value.to_ascii_lowercase().as_str() {
                 yes_or_no @ ("yes" | "no") => Ok(yes_or_no.to_owned()),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::effect::Departure;
 
 fn info(node: &mut Node, sections: &str) -> String {
     let args: Vec<&str> = std::iter::once("info").chain(sections.split_whitespace()).collect();
@@ -120,15 +121,15 @@ fn debugging() {
             ("shutdown nosave now", ""),
         ],
     );
-    assert_eq!(node.effects(), [Effect::Shutdown { now: true }]);
+    let how = Departure { now: true, saves: Some(false), force: false };
+    assert_eq!(node.effects(), [Effect::Shutdown { how }]);
 }
 
 #[test]
 fn a_shutdown_that_waits_can_be_called_off() {
     let mut node = Node::new();
-    assert!(node.send(1, "shutdown save").starts_with("-ERR Errors trying to SHUTDOWN"));
     assert_eq!(node.send(1, "shutdown"), "");
-    assert_eq!(node.effects(), [Effect::Shutdown { now: false }]);
+    assert_eq!(node.effects(), [Effect::Shutdown { how: Departure::default() }]);
     node.engine.await_shutdown();
     assert_eq!(node.send(1, "ping"), "", "it waits for the end");
     assert_eq!(node.send(2, "client unblock 1"), ":0");

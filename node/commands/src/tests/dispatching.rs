@@ -170,7 +170,7 @@ fn a_transaction_of_writes_meets_a_node_that_became_a_replica() {
 #[test]
 fn while_loading_only_what_needs_no_data_is_executed() {
     let mut node = Node::new();
-    node.engine.status.loading = true;
+    node.engine.begin_loading(1000);
     check(&mut node, &[("get k", "-LOADING Redis is loading the dataset in memory"), ("select 2", "+OK")]);
 }
 

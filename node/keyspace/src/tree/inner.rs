@@ -32,9 +32,15 @@ impl Inner {
     /// One key more below `child`.
     #[inline]
     pub(super) fn count_added(&mut self, child: usize) {
-        assert!(self.counts[child] < u32::MAX, "below 2^32 keys under one child");
-        self.counts[child] += 1;
-        self.total += 1;
+        self.count_added_many(child, 1);
+    }
+
+    /// So many keys more below `child`.
+    #[inline]
+    pub(super) fn count_added_many(&mut self, child: usize, count: u32) {
+        assert!(self.counts[child] <= u32::MAX - count, "below 2^32 keys under one child");
+        self.counts[child] += count;
+        self.total += u64::from(count);
     }
 
     /// One key less below `child`.

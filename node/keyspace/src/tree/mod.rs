@@ -11,10 +11,11 @@
 //! * `len`, `bytes`, the counts in inner nodes and the leaves' digests are exact after every call;
 //! * a leaf's `modified` is never earlier than the last write to any key that belongs there.
 //!
-//! All writes go through [`Tree::upsert`], [`Tree::update`] and [`Tree::remove`]; `walk` reads, `drain` gives back,
+//! All writes go through [`Tree::upsert`], [`Tree::update`], [`Tree::remove`] and, many at a time, [`Tree::append`]; `walk` reads, `drain` gives back,
 //! `touch` prefetches.
 #![allow(unsafe_code)]
 
+mod append;
 mod drain;
 mod inner;
 mod leaf;

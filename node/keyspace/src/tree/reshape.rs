@@ -41,7 +41,7 @@ impl Tree {
     ///
     /// # Safety
     /// The leaf is ours alone, and its entries fit.
-    unsafe fn resize(&mut self, at: *mut NodePtr, lines: usize) {
+    pub(super) unsafe fn resize(&mut self, at: *mut NodePtr, lines: usize) {
         // SAFETY: as the caller says; the old leaf is left without entries.
         unsafe {
             let old = *at;
@@ -57,7 +57,7 @@ impl Tree {
     ///
     /// # Safety
     /// The leaf is ours alone and of the largest capacity below the greatest depth.
-    unsafe fn split(&mut self, at: *mut NodePtr, depth: usize) -> *mut Inner {
+    pub(super) unsafe fn split(&mut self, at: *mut NodePtr, depth: usize) -> *mut Inner {
         // SAFETY: as the caller says; the old leaf is left without entries.
         unsafe {
             let old = *at;

@@ -135,6 +135,9 @@ impl LogFiles {
         now: UnixMillis,
     ) -> io::Result<Self> {
         storage.create_folder(&options.folder)?;
+        if let Some(parent) = options.folder.parent() {
+            storage.sync_folder(parent)?;
+        }
         let seq = Self::free_increment_seq(&*storage, &options, old)?;
         let StreamPlace { stream, offset, db, chain } = place;
         let file = ManifestFile::increment(&options.name, seq, offset.get(), preamble(db).len() as u64);
@@ -169,6 +172,7 @@ impl LogFiles {
         };
         if is_empty {
             files.manifest.history.clear();
+            files.writer.files().sync()?;
             files.publish()?;
         }
         Ok(files)
@@ -358,6 +362,12 @@ impl LogFiles {
         SyncTask { segments, publication, offset: self.writer.end() }
     }
 
+    /// A sync has ended well: everything up to `offset` survives a power loss.
+    pub fn note_synced(&self, offset: Offset, now: UnixMillis) {
+        // Without it, damage in what was synced looks like what a power loss takes.
+        let _ = self.writer.note_synced(offset, now);
+    }
+
     /// A sync failed: its segments and names are not safe.
     pub fn sync_failed(&mut self, task: SyncTask) {
         let present = self.unsynced.len();
@@ -383,14 +393,14 @@ impl LogFiles {
 
     /// Ends in order: everything is synced, and the last segment says that it is whole.
     pub fn close(mut self, now: UnixMillis) -> io::Result<()> {
-        self.writer.seal(now)?;
         if !self.awaits_base
             && let Some(last) = self.manifest.increments.last_mut()
         {
             last.end_offset = i64::try_from(self.writer.end().get()).ok();
             self.is_unpublished = true;
         }
-        self.sync_task(now).carry_out(&*self.storage)
+        self.sync_task(now).carry_out(&*self.storage)?;
+        self.writer.close()
     }
 
     /// The last byte of the stream in the files.

@@ -3,30 +3,32 @@
 //! Everything here is hostile until proven otherwise: no number that the payload states is believed before the bytes
 //! are there, and nothing panics. It reads no clock and drops no expired key; it decides nothing about the stream.
 
+mod hashes;
+mod lists;
+mod notes;
 mod sets;
+mod skip;
 
-use std::borrow::Cow;
 use std::io::Read;
+use std::sync::atomic::Ordering;
 
-use rejoin_keyspace::{HashSeed, Keyspace, KeyspaceOptions, Limits, StringForm};
-use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
+use rejoin_keyspace::{
+    Batch, Draft, Entry, HashSeed, Key, KeyExists, Keyspace, KeyspaceOptions, Limits, StringForm,
+};
+use rejoin_protocol::{DbIndex, UnixMillis};
 
-use super::encodings::listpack::Listpack;
-use super::encodings::ziplist::Ziplist;
-use super::encodings::zipmap::Zipmap;
-use super::encodings::{Element, Flaw};
 use super::format::{
-    CHECKSUM_SINCE, Dialect, MAGIC_BYTES, REDIS_VERSIONS, TYPES, VALKEY_VERSIONS, aux, opcode, type_name,
+    CHECKSUM_SINCE, Dialect, MAGIC_BYTES, REDIS_VERSIONS, TYPES, VALKEY_VERSIONS, opcode, type_name,
     type_word, value_type,
 };
 use super::source::{Source, Text, damaged};
-use super::summary::{AUX_BYTES_MAX, AUX_FIELDS_MAX};
-use super::{CheckEvent, DecodeOptions, RdbError, RdbSummary, StreamPosition};
-
-mod lists;
+use super::{CheckEvent, DecodeOptions, RdbError, RdbSummary};
 
 /// Bytes of the longest string whose OBJECT ENCODING is `embstr`.
 const EMBSTR_BYTES_MAX: usize = 44;
+
+/// Entries that are collected before they are put in place: few enough for the caches.
+const BATCH_KEYS: usize = 512;
 
 /// Digits and sign of the longest 64-bit number.
 const INT_BYTES_MAX: usize = 20;
@@ -59,7 +61,10 @@ fn read_all<'a>(
     decoder.summary.version = version;
     decoder.summary.is_valkey = dialect == Dialect::Valkey;
     decoder.observe(|read| CheckEvent::Header { read, version, is_valkey: dialect == Dialect::Valkey });
-    while decoder.read_item()? {}
+    let outcome = decoder.read_items();
+    // Of two things that are wrong, the one that stands before the other.
+    decoder.flush()?;
+    outcome?;
     decoder.finish()
 }
 
@@ -77,7 +82,10 @@ pub(super) fn decode_value(
     let mut decoder = Decoder::new(Source::of_bytes(&mut input, payload.len()), keyspace, options, dialect);
     decoder.name.extend_from_slice(key);
     let code = decoder.source.byte()?;
-    decoder.read_value(0, code)?;
+    if !is_ours(code) {
+        return Err(decoder.unsupported_type(0, code));
+    }
+    decoder.read_value(0, 0, code)?;
     let end = decoder.source.position();
     if end < payload.len() as u64 {
         return Err(damaged(end, "more than one value"));
@@ -85,7 +93,7 @@ pub(super) fn decode_value(
     if decoder.summary.keys == 0 {
         return Err(damaged(end, "a collection without elements"));
     }
-    Ok(())
+    decoder.flush()
 }
 
 fn read_magic(source: &mut Source<'_>) -> Result<(Dialect, u32), RdbError> {
@@ -108,14 +116,6 @@ fn read_magic(source: &mut Source<'_>) -> Result<(Dialect, u32), RdbError> {
         return Err(RdbError::Unsupported { at: digits_at, what });
     }
     Ok((dialect, version))
-}
-
-/// What AUX fields have said of the stream so far.
-#[derive(Default)]
-struct StatedPosition {
-    selected: Option<DbIndex>,
-    replid: Option<ReplicationId>,
-    offset: Option<Offset>,
 }
 
 /// What a payload says of a key's use.
@@ -144,9 +144,15 @@ struct Decoder<'a> {
     expiry: Option<UnixMillis>,
     /// What is known of the use of the key that follows; cleared by that key.
     usage: Option<Usage>,
-    stated: StatedPosition,
+    stated: notes::StatedPosition,
     /// Keys by the number of their type.
     type_counts: [u64; TYPES],
+    /// Where entries are made.
+    draft: Draft,
+    /// Entries for the selected database that are not in it yet.
+    batch: Batch,
+    /// Where the keys of the batch stand.
+    places: Vec<u64>,
     /// The key or AUX name being read; kept for its allocation.
     name: Vec<u8>,
     /// The field being read; kept for its allocation.
@@ -162,6 +168,7 @@ impl<'a> Decoder<'a> {
     ) -> Self {
         Self {
             source,
+            draft: keyspace.draft(),
             keyspace,
             options,
             observer: None,
@@ -170,8 +177,10 @@ impl<'a> Decoder<'a> {
             selected: DbIndex::default(),
             expiry: None,
             usage: None,
-            stated: StatedPosition::default(),
+            stated: notes::StatedPosition::default(),
             type_counts: [0; TYPES],
+            batch: Batch::default(),
+            places: Vec::new(),
             name: Vec::new(),
             field: Vec::new(),
         }
@@ -179,6 +188,11 @@ impl<'a> Decoder<'a> {
 }
 
 impl Decoder<'_> {
+    fn read_items(&mut self) -> Result<(), RdbError> {
+        while self.read_item()? {}
+        Ok(())
+    }
+
     /// Reads an opcode or a key with its value; whether more follows.
     fn read_item(&mut self) -> Result<bool, RdbError> {
         let at = self.source.position();
@@ -204,88 +218,151 @@ impl Decoder<'_> {
                 self.usage = Some(Usage::Idle(u32::try_from(seconds).unwrap_or(u32::MAX)));
             }
             opcode::FREQ => self.usage = Some(Usage::Frequency(self.source.byte()?)),
-            opcode::FUNCTION2 => {
-                let library = self.source.string()?.into_bytes().into_owned();
-                self.summary.functions.push(library);
-            }
+            opcode::FUNCTION2 => self.read_function(at)?,
             opcode::FUNCTION_PRE_GA => return Err(unsupported(at, "FUNCTION of a release candidate of 7.0")),
-            opcode::MODULE_AUX => {
-                let module = module_name(self.source.length()?);
-                return Err(unsupported(at, format!("data of the module type '{module}'")));
-            }
-            opcode::KEY_META_OR_SLOT_IMPORT => {
-                let what = match self.dialect {
-                    Dialect::Redis => "KEY_META (metadata of a key)",
-                    Dialect::Valkey => "SLOT_IMPORT (a slot migration under way)",
-                };
-                return Err(unsupported(at, what));
-            }
-            value if is_ours(value) => {
-                let key_at = self.source.position();
-                self.read_name()?;
-                self.observe_key(value);
-                let (keys_before, expires) = (self.summary.keys, self.expiry.is_some());
-                self.read_value(key_at, value)?;
-                if self.summary.keys > keys_before {
-                    self.summary.expires += u64::from(expires);
-                    self.type_counts[usize::from(value)] += 1;
-                }
-                if let Some(usage) = self.usage.take() {
-                    self.note_usage(usage);
-                }
-                if self.observer.is_some() {
-                    self.drop_key();
-                }
-            }
-            other => return Err(self.refuse_type(at, other)),
+            opcode::MODULE_AUX => self.read_module_data(at)?,
+            opcode::KEY_META_OR_SLOT_IMPORT => self.read_key_meta_or_slot_import(at)?,
+            number => self.read_key(at, number)?,
         }
         Ok(true)
     }
 
-    fn observe_key(&mut self, number: u8) {
-        let Some(observer) = &mut self.observer else { return };
-        observer(CheckEvent::Key {
-            read: self.source.position(),
-            key: &self.name,
-            type_number: number,
-            type_name: type_name(number, self.dialect).unwrap_or_default(),
-            expiry: self.expiry,
-        });
+    fn select_database(&mut self, at: u64) -> Result<(), RdbError> {
+        let number = self.source.length()?;
+        self.observe(|read| CheckEvent::Database { read, index: number });
+        // A check has one database for all.
+        if self.observer.is_none() {
+            self.flush()?;
+            self.selected = self.existing_database(at, number)?;
+        }
+        Ok(())
     }
 
-    fn drop_key(&mut self) {
-        let key = self.keyspace.key(&self.name);
-        self.keyspace.database_mut(self.selected).remove(key);
-        self.observe(|read| CheckEvent::Value { read, is_supported: true });
-    }
-
-    fn note_usage(&self, usage: Usage) {
-        let key = self.keyspace.key(&self.name);
-        let Some(entry) = self.keyspace.database(self.selected).get(key) else { return };
-        match usage {
-            Usage::Idle(seconds) => self.keyspace.access().set_idle_seconds(entry, seconds),
-            Usage::Frequency(count) => self.keyspace.access().set_uses(entry, count),
+    fn existing_database(&self, at: u64, number: u64) -> Result<DbIndex, RdbError> {
+        let count = self.keyspace.database_count();
+        match u32::try_from(number) {
+            Ok(number) if number < count => Ok(DbIndex::new(number)),
+            _ => Err(damaged(at, format!("database {number}, but there are {count}"))),
         }
     }
 
-    /// Reads the value of the type `code`, for the key that was read before it and stood at `at`.
-    fn read_value(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
-        match code {
-            value_type::STRING => self.read_string(at),
-            value_type::HASH
-            | value_type::HASH_ZIPMAP
-            | value_type::HASH_ZIPLIST
-            | value_type::HASH_LISTPACK => self.read_hash(at, code),
-            value_type::SET | value_type::SET_INTSET | value_type::SET_LISTPACK => self.read_set(at, code),
-            value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
-                self.read_sorted_set(at, code)
-            }
+    fn observe<'e>(&mut self, event: impl FnOnce(u64) -> CheckEvent<'e>) {
+        if let Some(observer) = &mut self.observer {
+            observer(event(self.source.position()));
+        }
+    }
+
+    fn read_name(&mut self) -> Result<(), RdbError> {
+        self.name.clear();
+        match self.source.string()? {
+            Text::Bytes(bytes) => self.name.extend_from_slice(&bytes),
+            Text::Int(value) => self.name.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Reads the key and the value of a type whose number stood at `at`.
+    fn read_key(&mut self, at: u64, number: u8) -> Result<(), RdbError> {
+        let Some(type_name) = type_name(number, self.dialect) else {
+            return Err(damaged(at, format!("no type or opcode has the number {number}")));
+        };
+        let key_at = self.source.position();
+        if !is_ours(number) && !self.options.skips_unsupported {
+            return Err(self.unsupported_type(at, number));
+        }
+        self.read_name()?;
+        if let Some(observer) = &mut self.observer {
+            observer(CheckEvent::Key {
+                read: self.source.position(),
+                key: &self.name,
+                type_number: number,
+                type_name,
+                expiry: self.expiry,
+            });
+        }
+        let skipped_before = self.summary.skipped.keys;
+        if is_ours(number) {
+            self.read_value(at, key_at, number)?;
+        } else {
+            self.skip_value(at, number)?;
+        }
+        let is_supported = self.summary.skipped.keys == skipped_before;
+        self.observe(|read| CheckEvent::Value { read, is_supported });
+        Ok(())
+    }
+
+    /// Reads the value of a type that we have, for the key that was read before it and stood at `key_at`; the type
+    /// stood at `at`.
+    fn read_value(&mut self, at: u64, key_at: u64, number: u8) -> Result<(), RdbError> {
+        let (expiry, usage) = (self.expiry.take(), self.usage.take());
+        // The name is lent to the key while the value is read.
+        let name = std::mem::take(&mut self.name);
+        let key = self.keyspace.key(&name);
+        let entry = match number {
+            value_type::STRING => self.read_string(key, expiry).map(Some),
             value_type::LIST
             | value_type::LIST_ZIPLIST
             | value_type::LIST_QUICKLIST
-            | value_type::LIST_QUICKLIST_2 => self.read_list(at, code),
-            other => Err(self.refuse_type(at, other)),
+            | value_type::LIST_QUICKLIST_2 => self.read_list(key, number, expiry),
+            value_type::SET | value_type::SET_INTSET | value_type::SET_LISTPACK => {
+                self.read_set(key, number, expiry)
+            }
+            value_type::ZSET | value_type::ZSET_2 | value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK => {
+                self.read_sorted_set(key, number, expiry)
+            }
+            _ => self.read_hash(key, at, number, expiry),
+        };
+        let hash = key.hash;
+        self.name = name;
+        // Old Redis' let empty collections slip into files; newer ones pass over them.
+        let Some(entry) = entry? else { return Ok(()) };
+        match usage {
+            Some(Usage::Idle(seconds)) => self.keyspace.access().set_idle_seconds(&entry, seconds),
+            Some(Usage::Frequency(count)) => self.keyspace.access().set_uses(&entry, count),
+            None => {}
         }
+        self.summary.keys += 1;
+        self.summary.expires += u64::from(expiry.is_some());
+        self.type_counts[usize::from(number)] += 1;
+        if self.observer.is_none() {
+            self.batch.push(hash, entry);
+            self.places.push(key_at);
+            if self.batch.len() == BATCH_KEYS {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the entries that were collected into their database.
+    fn flush(&mut self) -> Result<(), RdbError> {
+        if let Some(progress) = self.options.progress {
+            progress.store(self.summary.keys, Ordering::Relaxed);
+        }
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.keyspace.database_mut(self.selected).append(&mut self.batch);
+        let twice = outcome.map_err(|KeyExists { place, entry }| {
+            let what = format!("the key '{}' for the second time", entry.key().escape_ascii());
+            damaged(self.places.get(place).copied().unwrap_or_default(), what)
+        });
+        self.places.clear();
+        twice
+    }
+
+    fn read_string(&mut self, key: Key<'_>, expiry: Option<UnixMillis>) -> Result<Entry, RdbError> {
+        let draft = &self.draft;
+        Ok(match self.source.string()? {
+            Text::Int(value) => draft.int(key.bytes, value, expiry),
+            Text::Bytes(bytes) => match canonical_int(&bytes) {
+                Some(value) => draft.int(key.bytes, value, expiry),
+                None if bytes.len() <= EMBSTR_BYTES_MAX => {
+                    draft.string(key.bytes, &bytes, StringForm::Embstr, expiry)
+                }
+                None => draft.string(key.bytes, &bytes, StringForm::Raw, expiry),
+            },
+        })
     }
 
     fn finish(mut self) -> Result<RdbSummary, RdbError> {
@@ -304,254 +381,16 @@ impl Decoder<'_> {
         }
         self.summary.bytes = self.source.position();
         self.observe(|read| CheckEvent::End { read, has_checksum });
-        if let StatedPosition { selected: Some(selected), replid: Some(replid), offset: Some(offset) } =
-            self.stated
-        {
-            self.summary.position = Some(StreamPosition { replid, offset, selected });
-        }
+        self.summary.position = self.stated.position();
         Ok(self.summary)
-    }
-
-    /// AUX fields are notes: unknown ones are passed over, and so is a position that does not make sense, but for a
-    /// database that does not exist: the stream would go on in it.
-    fn read_aux(&mut self, at: u64) -> Result<(), RdbError> {
-        self.name.clear();
-        self.name.extend_from_slice(&self.source.string()?.into_bytes());
-        let value = self.source.string()?.into_bytes().into_owned();
-        if let Some(observer) = &mut self.observer {
-            observer(CheckEvent::Aux { read: self.source.position(), name: &self.name, value: &value });
-        }
-        if self.summary.aux.len() < AUX_FIELDS_MAX && self.name.len() + value.len() <= AUX_BYTES_MAX {
-            self.summary.aux.push((self.name.clone(), value.clone()));
-        }
-        match self.name.as_slice() {
-            aux::STREAM_DB if self.observer.is_none() => {
-                let number = number(&value);
-                self.stated.selected = number.map(|number| self.existing_database(at, number)).transpose()?;
-            }
-            aux::REPLICATION_ID => self.stated.replid = ReplicationId::parse(&value),
-            aux::REPLICATION_OFFSET => self.stated.offset = number(&value).map(Offset::new),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn existing_database(&self, at: u64, number: u64) -> Result<DbIndex, RdbError> {
-        let count = self.keyspace.database_count();
-        match u32::try_from(number) {
-            Ok(number) if number < count => Ok(DbIndex::new(number)),
-            _ => Err(damaged(at, format!("database {number}, but there are {count}"))),
-        }
-    }
-
-    fn select_database(&mut self, at: u64) -> Result<(), RdbError> {
-        let number = self.source.length()?;
-        self.observe(|read| CheckEvent::Database { read, index: number });
-        // A check has one database for all.
-        if self.observer.is_none() {
-            self.selected = self.existing_database(at, number)?;
-        }
-        Ok(())
-    }
-
-    fn observe<'e>(&mut self, event: impl FnOnce(u64) -> CheckEvent<'e>) {
-        if let Some(observer) = &mut self.observer {
-            observer(event(self.source.position()));
-        }
-    }
-
-    fn skip_lengths(&mut self, count: usize) -> Result<(), RdbError> {
-        for _ in 0..count {
-            self.source.length()?;
-        }
-        Ok(())
-    }
-
-    fn read_name(&mut self) -> Result<(), RdbError> {
-        self.name.clear();
-        self.name.extend_from_slice(&self.source.string()?.into_bytes());
-        Ok(())
-    }
-
-    fn read_string(&mut self, at: u64) -> Result<(), RdbError> {
-        let text = self.source.string()?;
-        let key = self.keyspace.key(&self.name);
-        let database = self.keyspace.database_mut(self.selected);
-        let keys_before = database.len();
-        let expiry = self.expiry.take();
-        match text {
-            Text::Int(value) => database.put_int(key, value, expiry),
-            Text::Bytes(bytes) => match canonical_int(&bytes) {
-                Some(value) => database.put_int(key, value, expiry),
-                None if bytes.len() <= EMBSTR_BYTES_MAX => {
-                    database.put_string(key, &bytes, StringForm::Embstr, expiry);
-                }
-                None => database.put_string(key, &bytes, StringForm::Raw, expiry),
-            },
-        }
-        if database.len() == keys_before {
-            return Err(self.duplicate_key(at));
-        }
-        self.summary.keys += 1;
-        Ok(())
-    }
-
-    fn read_hash(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
-        let key = self.keyspace.key(&self.name);
-        let database = self.keyspace.database_mut(self.selected);
-        if database.get(key).is_some() {
-            return Err(self.duplicate_key(at));
-        }
-        let expiry = self.expiry.take();
-        let mut limits = self.options.limits.hash;
-        if code != value_type::HASH {
-            // As in Redis, only the number of fields decides whether what came packed stays so.
-            limits.value_bytes_max = usize::MAX;
-        }
-        let Some(mut hash) = database.hash_mut(key, limits) else {
-            return Err(self.duplicate_key(at));
-        };
-        let put = &mut |field: &[u8], value: &[u8]| hash.set(field, value);
-        let fields_at = self.source.position();
-        let fields = match code {
-            value_type::HASH => read_plain_fields(&mut self.source, &mut self.field, put)?,
-            _ => {
-                let blob = self.source.string()?.into_bytes();
-                read_packed_fields(fields_at, code, &blob, put)?
-            }
-        };
-        drop(hash);
-        // Old Redis' let empty hashes slip into files; newer ones pass over them, as the guard just did.
-        if fields > 0 {
-            if expiry.is_some() {
-                database.set_expiry(key, expiry);
-            }
-            self.summary.keys += 1;
-        }
-        Ok(())
-    }
-
-    fn read_list(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
-        let key = self.keyspace.key(&self.name);
-        let database = self.keyspace.database_mut(self.selected);
-        if database.get(key).is_some() {
-            return Err(self.duplicate_key(at));
-        }
-        let expiry = self.expiry.take();
-        let Some(mut list) = database.list_mut(key, self.options.limits.list) else {
-            return Err(self.duplicate_key(at));
-        };
-        let is_one_run = lists::read(&mut self.source, code, &mut |element| list.push_back(element))?;
-        if is_one_run {
-            list.settle()
-        } else {
-            list.become_tree()
-        }
-        let is_empty = list.view().is_empty();
-        drop(list);
-        if !is_empty {
-            if expiry.is_some() {
-                database.set_expiry(key, expiry);
-            }
-            self.summary.keys += 1;
-        }
-        Ok(())
-    }
-
-    fn duplicate_key(&self, at: u64) -> RdbError {
-        damaged(at, format!("the key '{}' for the second time", self.name.escape_ascii()))
-    }
-
-    /// The error for a type that we do not have. The name of a module stands behind the key.
-    fn refuse_type(&mut self, at: u64, number: u8) -> RdbError {
-        let Some(name) = type_name(number, self.dialect) else {
-            return damaged(at, format!("no type or opcode has the number {number}"));
-        };
-        if number == value_type::MODULE_2
-            && self.read_name().is_ok()
-            && let Ok(id) = self.source.length()
-        {
-            return unsupported(
-                at,
-                format!("type {number}, a value of the module type '{}'", module_name(id)),
-            );
-        }
-        unsupported(at, format!("type {number}, {name}"))
     }
 }
 
-/// Whether it is the type of a value that we have.
+/// Whether it is the type of a value that we have. Of the hashes whose fields may expire, the value tells.
 fn is_ours(code: u8) -> bool {
     use value_type::*;
     matches!(code, STRING | LIST..=HASH | ZSET_2 | HASH_ZIPMAP..=LIST_QUICKLIST | HASH_LISTPACK..=LIST_QUICKLIST_2)
-        || code == SET_LISTPACK
-}
-
-/// Reads a count, fields and values; returns the count.
-fn read_plain_fields(
-    source: &mut Source<'_>,
-    field: &mut Vec<u8>,
-    put: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<u64, RdbError> {
-    let count = source.length()?;
-    for _ in 0..count {
-        let at = source.position();
-        field.clear();
-        field.extend_from_slice(&source.string()?.into_bytes());
-        let value = source.string()?.into_bytes();
-        if !put(field, &value) {
-            return Err(damaged(at, format!("the field '{}' for the second time", field.escape_ascii())));
-        }
-    }
-    Ok(count)
-}
-
-/// Reads the pairs of a packed hash whose string began at `at`; returns their count.
-fn read_packed_fields(
-    at: u64,
-    code: u8,
-    blob: &[u8],
-    put: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<u64, RdbError> {
-    let flawed = |kind: &'static str| move |flaw: Flaw| damaged(at, flaw.within(kind));
-    match code {
-        value_type::HASH_ZIPMAP => {
-            let kind = "a hash as zipmap";
-            put_pairs(at, kind, Zipmap::new(blob).map_err(flawed(kind))?, put)
-        }
-        value_type::HASH_ZIPLIST => {
-            let kind = "a hash as ziplist";
-            put_pairs(at, kind, Ziplist::new(blob).map_err(flawed(kind))?, put)
-        }
-        _ => {
-            let kind = "a hash as listpack";
-            put_pairs(at, kind, Listpack::new(blob).map_err(flawed(kind))?, put)
-        }
-    }
-}
-
-fn put_pairs<'a>(
-    at: u64,
-    kind: &'static str,
-    elements: impl Iterator<Item = Result<Element<'a>, Flaw>>,
-    put: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Result<u64, RdbError> {
-    let mut texts = elements.map(|element| element.map(Element::into_bytes));
-    let mut next = || -> Result<Option<Cow<'a, [u8]>>, RdbError> {
-        texts.next().transpose().map_err(|flaw| damaged(at, flaw.within(kind)))
-    };
-    let mut count = 0;
-    while let Some(field) = next()? {
-        let Some(value) = next()? else {
-            return Err(damaged(at, format!("{kind}: a field without a value")));
-        };
-        if !put(&field, &value) {
-            let what = format!("{kind}: the field '{}' for the second time", field.escape_ascii());
-            return Err(damaged(at, what));
-        }
-        count += 1;
-    }
-    Ok(count)
+        || matches!(code, SET_LISTPACK | HASH_FIELD_EXPIRY_22..=HASH_LISTPACK_EXPIRY)
 }
 
 /// The number that `bytes` are the only decimal form of. Redis holds such strings as numbers.
@@ -566,17 +405,6 @@ fn canonical_int(bytes: &[u8]) -> Option<i64> {
         _ => false,
     };
     if is_canonical { std::str::from_utf8(bytes).ok()?.parse().ok() } else { None }
-}
-
-/// An unsigned number in an AUX field.
-fn number(bytes: &[u8]) -> Option<u64> {
-    std::str::from_utf8(bytes).ok()?.parse().ok()
-}
-
-/// A module type's name, nine characters of six bits above ten bits of version.
-fn module_name(id: u64) -> String {
-    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    (0..9).rev().map(|place| char::from(CHARACTERS[(id >> (10 + 6 * place) & 63) as usize])).collect()
 }
 
 fn unsupported(at: u64, what: impl Into<String>) -> RdbError {

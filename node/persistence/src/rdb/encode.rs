@@ -4,40 +4,119 @@
 
 use std::io::Write;
 
-use rejoin_keyspace::{DatabaseSnapshot, Entry, Snapshot, Value};
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rejoin_keyspace::{AccessClock, AccessKind, DatabaseSnapshot, Entry, HashSeed, Snapshot, Value};
 use rejoin_protocol::{DbIndex, UnixMillis, number::format_g17};
 
-use super::format::{VERSION_PLAIN, VERSION_PSYNC2, aux, opcode, score_text, value_type};
+use super::format::{VERSION_PLAIN, VERSION_PSYNC2, VERSION_USAGE, aux, opcode, score_text, value_type};
 use super::sink::Sink;
-use super::{EncodeOptions, RdbError, RdbTarget, StreamPosition};
+use super::{EncodeOptions, LocalFile, RdbError, RdbTarget};
 
 /// The Redis whose behaviour we announce in the payload.
 const REDIS_VERSION: &[u8] = b"7.2.4";
+
+/// Keys between two notes of progress.
+const PROGRESS_KEYS: u64 = 256;
 
 pub(super) fn encode(
     snapshot: Snapshot,
     options: &EncodeOptions<'_>,
     out: &mut dyn Write,
 ) -> Result<u64, RdbError> {
-    let &EncodeOptions { target, position, .. } = options;
+    let target = options.target;
+    let file = options.file.filter(|_| target.psync2);
+    let usage = file.and_then(|file| Some(Usage::new(file.usage?, file.created)));
     let mut sink = Sink::new(out, target.psync2);
-    let version = if target.psync2 { VERSION_PSYNC2 } else { VERSION_PLAIN };
+    if options.omits_checksum {
+        sink.omit_checksum();
+    }
+    let version = match (target.psync2, &usage) {
+        (false, _) => VERSION_PLAIN,
+        (true, None) => VERSION_PSYNC2,
+        (true, Some(_)) => VERSION_USAGE,
+    };
     sink.bytes(format!("REDIS{version:04}").as_bytes());
     if target.psync2 {
-        write_aux_fields(&mut sink, position)?;
+        write_aux_fields(&mut sink, options, file, snapshot.seed())?;
     }
+    if options.compresses {
+        sink.compress();
+    }
+    let mut progress = Progress { keys: 0, shown: options.progress };
     for (index, database) in snapshot.into_databases() {
-        write_database(&mut sink, index, database, target)?;
+        write_database(&mut sink, index, database, target, usage.as_ref(), &mut progress)?;
     }
+    progress.show();
     sink.bytes(&[opcode::EOF]);
     sink.finish()
 }
 
-/// Redis' `ctime` and `used-mem` are left out: nobody needs them to load, and this crate reads no clock.
-fn write_aux_fields(sink: &mut Sink<'_>, position: Option<StreamPosition>) -> Result<(), RdbError> {
+/// What is noted of the use of keys.
+struct Usage {
+    kind: AccessKind,
+    clock: AccessClock,
+}
+
+impl Usage {
+    fn new(kind: AccessKind, now: UnixMillis) -> Self {
+        let mut clock = AccessClock::default();
+        clock.set(now, kind);
+        Self { kind, clock }
+    }
+
+    fn write(&self, sink: &mut Sink<'_>, entry: &Entry) -> Result<(), RdbError> {
+        match self.kind {
+            AccessKind::Recency => {
+                sink.bytes(&[opcode::IDLE]);
+                sink.length(self.clock.idle_seconds(entry).into())
+            }
+            AccessKind::Frequency { .. } => {
+                sink.bytes(&[opcode::FREQ, self.clock.uses(entry)]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// How many keys are written, shown to whoever looks.
+struct Progress<'a> {
+    keys: u64,
+    shown: Option<&'a AtomicU64>,
+}
+
+impl Progress<'_> {
+    #[inline]
+    fn count(&mut self) {
+        self.keys += 1;
+        if self.keys.is_multiple_of(PROGRESS_KEYS) {
+            self.show();
+        }
+    }
+
+    fn show(&self) {
+        if let Some(shown) = self.shown {
+            shown.store(self.keys, Ordering::Relaxed);
+        }
+    }
+}
+
+/// In the order of Redis; what describes a file is for files of our own alone, the seed of the hash above all.
+fn write_aux_fields(
+    sink: &mut Sink<'_>,
+    options: &EncodeOptions<'_>,
+    file: Option<LocalFile>,
+    seed: &HashSeed,
+) -> Result<(), RdbError> {
     write_aux(sink, aux::REDIS_VERSION, |sink| sink.string(REDIS_VERSION))?;
     write_aux(sink, aux::REDIS_BITS, |sink| sink.integer(64))?;
-    if let Some(position) = position {
+    if let Some(file) = file {
+        write_aux(sink, aux::CREATED, |sink| sink.integer(file.created.get().div_euclid(1000)))?;
+        let memory = i64::try_from(file.memory_used).unwrap_or(i64::MAX);
+        write_aux(sink, aux::MEMORY_USED, |sink| sink.integer(memory))?;
+    }
+    if let Some(position) = options.position {
         write_aux(sink, aux::STREAM_DB, |sink| sink.integer(position.selected.get().into()))?;
         write_aux(sink, aux::REPLICATION_ID, |sink| sink.string(position.replid.as_str().as_bytes()))?;
         let offset = position.offset.get();
@@ -45,7 +124,19 @@ fn write_aux_fields(sink: &mut Sink<'_>, position: Option<StreamPosition>) -> Re
             sink.string(itoa::Buffer::new().format(offset).as_bytes())
         })?;
     }
+    if let Some(file) = file {
+        write_aux(sink, aux::AOF_BASE, |sink| sink.integer(file.is_aof_base.into()))?;
+        write_aux(sink, aux::HASH_SEED, |sink| sink.string(hexadecimal(&seed.bytes()).as_bytes()))?;
+    }
     Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn write_aux(
@@ -63,6 +154,8 @@ fn write_database(
     index: DbIndex,
     database: DatabaseSnapshot,
     target: RdbTarget,
+    usage: Option<&Usage>,
+    progress: &mut Progress<'_>,
 ) -> Result<(), RdbError> {
     sink.bytes(&[opcode::SELECT_DB]);
     sink.length(index.get().into())?;
@@ -71,15 +164,17 @@ fn write_database(
         sink.length(database.len() as u64)?;
         sink.length(database.volatile_len() as u64)?;
     }
-    database.drain(&mut |entry| write_entry(sink, entry, target))
-}
-
-fn write_entry(sink: &mut Sink<'_>, entry: &Entry, target: RdbTarget) -> Result<(), RdbError> {
-    if let Some(expiry) = entry.expiry() {
-        sink.bytes(&[opcode::EXPIRETIME_MS]);
-        sink.bytes(&expiry_on_the_wire(expiry).to_le_bytes());
-    }
-    write_typed(sink, entry, Some(entry.key()), target)
+    database.drain(&mut |entry| {
+        if let Some(expiry) = entry.expiry() {
+            sink.bytes(&[opcode::EXPIRETIME_MS]);
+            sink.bytes(&expiry_on_the_wire(expiry).to_le_bytes());
+        }
+        if let Some(usage) = usage {
+            usage.write(sink, entry)?;
+        }
+        progress.count();
+        write_typed(sink, entry, Some(entry.key()), target)
+    })
 }
 
 /// A value behind its type, as DUMP gives it: followed by the version and the checksum.

@@ -18,6 +18,9 @@ pub(super) const CHECKSUM_SINCE: u32 = 5;
 /// What we write for readers that know AUX fields: all that strings, hashes and sets need, read by every Redis since 4.0.
 pub(super) const VERSION_PSYNC2: u32 = 8;
 
+/// The same with how keys are used (IDLE, FREQ).
+pub(super) const VERSION_USAGE: u32 = 9;
+
 /// What we write for all others: without AUX, RESIZEDB and lengths of 64 bits.
 pub(super) const VERSION_PLAIN: u32 = 6;
 
@@ -59,7 +62,6 @@ pub(super) mod value_type {
     pub(crate) const ZSET: u8 = 3;
     pub(crate) const HASH: u8 = 4;
     pub(crate) const ZSET_2: u8 = 5;
-    pub(crate) const MODULE_2: u8 = 7;
     pub(crate) const HASH_ZIPMAP: u8 = 9;
     pub(crate) const LIST_ZIPLIST: u8 = 10;
     pub(crate) const SET_INTSET: u8 = 11;
@@ -70,6 +72,30 @@ pub(super) mod value_type {
     pub(crate) const ZSET_LISTPACK: u8 = 17;
     pub(crate) const LIST_QUICKLIST_2: u8 = 18;
     pub(crate) const SET_LISTPACK: u8 = 20;
+    /// Redis' before 7.4 was released (with 23, packed), and Valkey's, which are not the same.
+    pub(crate) const HASH_FIELD_EXPIRY_22: u8 = 22;
+    pub(crate) const HASH_FIELD_EXPIRY: u8 = 24;
+    pub(crate) const HASH_LISTPACK_EXPIRY: u8 = 25;
+}
+
+/// The types that can be passed over, besides those that we read.
+pub(super) mod foreign_type {
+    pub(crate) const MODULE_2: u8 = 7;
+    pub(crate) const STREAM: u8 = 15;
+    pub(crate) const STREAM_2: u8 = 19;
+    pub(crate) const STREAM_3: u8 = 21;
+    pub(crate) const STREAM_4: u8 = 26;
+    pub(crate) const STREAM_5: u8 = 27;
+}
+
+/// What a module's data consists of.
+pub(super) mod module_opcode {
+    pub(crate) const EOF: u64 = 0;
+    pub(crate) const SIGNED: u64 = 1;
+    pub(crate) const UNSIGNED: u64 = 2;
+    pub(crate) const FLOAT: u64 = 3;
+    pub(crate) const DOUBLE: u64 = 4;
+    pub(crate) const STRING: u64 = 5;
 }
 
 /// Lengths of a score as text that are no lengths.
@@ -161,4 +187,9 @@ pub(super) mod aux {
     pub(crate) const STREAM_DB: &[u8] = b"repl-stream-db";
     pub(crate) const REPLICATION_ID: &[u8] = b"repl-id";
     pub(crate) const REPLICATION_OFFSET: &[u8] = b"repl-offset";
+    pub(crate) const CREATED: &[u8] = b"ctime";
+    pub(crate) const MEMORY_USED: &[u8] = b"used-mem";
+    pub(crate) const AOF_BASE: &[u8] = b"aof-base";
+    /// Ours: the seed of the hash in whose order the keys stand, in hexadecimal.
+    pub(crate) const HASH_SEED: &[u8] = b"rejoin-hash-seed";
 }

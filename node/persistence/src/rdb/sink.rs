@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::RdbError;
 use super::checksum::Checksum;
+use super::encodings::lzf::Compressor;
 use super::format::{length, special};
 
 /// Bytes collected before they are summed and written.
@@ -12,13 +13,21 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// Bytes from which on a string is written straight from where it lies, instead of being collected.
 const DIRECT_BYTES: usize = 64 * 1024;
 
+/// Bytes that a compressed string takes besides itself, about.
+const LENGTHS_BYTES: usize = 4;
+
+/// Bytes up to which a string is never compressed.
+const UNCOMPRESSED_BYTES_MAX: usize = 20;
+
 /// The writing end.
 pub(super) struct Sink<'a> {
     out: &'a mut dyn Write,
     /// Collected, neither summed nor written.
     piece: Vec<u8>,
     /// Of everything written.
-    checksum: Checksum,
+    checksum: Option<Checksum>,
+    /// Compresses strings, if that is wished for.
+    compressor: Option<Compressor>,
     /// Bytes handed to `out`.
     written: u64,
     /// Whether the version has lengths of 64 bits.
@@ -28,12 +37,24 @@ pub(super) struct Sink<'a> {
 impl<'a> Sink<'a> {
     pub(super) fn new(out: &'a mut dyn Write, long_lengths: bool) -> Self {
         let piece = Vec::with_capacity(PIECE_BYTES + DIRECT_BYTES);
-        Self { out, piece, checksum: Checksum::new(), written: 0, long_lengths }
+        let checksum = Some(Checksum::new());
+        Self { out, piece, checksum, compressor: None, written: 0, long_lengths }
+    }
+
+    /// Strings are compressed from here on, where that makes them shorter.
+    pub(super) fn compress(&mut self) {
+        self.compressor = Some(Compressor::new());
+    }
+
+    /// The checksum will be zero, which says that there is none.
+    pub(super) fn omit_checksum(&mut self) {
+        self.checksum = None;
     }
 
     /// For one value: little is set aside before it is known how long it is.
     pub(super) fn small(out: &'a mut dyn Write) -> Self {
-        Self { out, piece: Vec::new(), checksum: Checksum::new(), written: 0, long_lengths: true }
+        let checksum = Some(Checksum::new());
+        Self { out, piece: Vec::new(), checksum, compressor: None, written: 0, long_lengths: true }
     }
 
     /// Bytes so far.
@@ -67,10 +88,12 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// A string of bytes. Not compressed: compressing halves the speed of a save for what the disk or the link may
-    /// do better; LZF would have its place here.
+    /// A string of bytes.
     #[inline]
     pub(super) fn string(&mut self, bytes: &[u8]) -> Result<(), RdbError> {
+        if self.compressor.is_some() && bytes.len() > UNCOMPRESSED_BYTES_MAX && self.compressed(bytes)? {
+            return Ok(());
+        }
         self.length(bytes.len() as u64)?;
         if bytes.len() >= DIRECT_BYTES {
             self.write_piece()?;
@@ -78,6 +101,24 @@ impl<'a> Sink<'a> {
         }
         self.bytes(bytes);
         if self.piece.len() >= PIECE_BYTES { self.write_piece() } else { Ok(()) }
+    }
+
+    /// A string compressed, if that makes it shorter with the two lengths that it takes; whether it did.
+    fn compressed(&mut self, bytes: &[u8]) -> Result<bool, RdbError> {
+        let Some(mut compressor) = self.compressor.take() else { return Ok(false) };
+        let compressed = compressor.compress(bytes, bytes.len() - LENGTHS_BYTES);
+        if let Some(compressed) = compressed {
+            self.piece.push(length::SPECIAL | special::LZF);
+            self.length(compressed.len() as u64)?;
+            self.length(bytes.len() as u64)?;
+            self.bytes(compressed);
+        }
+        let is_shorter = compressed.is_some();
+        self.compressor = Some(compressor);
+        if self.piece.len() >= PIECE_BYTES {
+            self.write_piece()?;
+        }
+        Ok(is_shorter)
     }
 
     /// A string that is a number: in binary where 32 bits hold it, in decimal otherwise.
@@ -99,7 +140,7 @@ impl<'a> Sink<'a> {
     /// Writes the checksum of everything and hands all of it on. Returns the bytes of the whole payload.
     pub(super) fn finish(mut self) -> Result<u64, RdbError> {
         self.write_piece()?;
-        let trailer = self.checksum.value().to_le_bytes();
+        let trailer = self.checksum.take().map_or(0, |checksum| checksum.value()).to_le_bytes();
         self.write_direct(&trailer)?;
         self.out.flush()?;
         Ok(self.written)
@@ -115,7 +156,9 @@ impl<'a> Sink<'a> {
     }
 
     fn write_direct(&mut self, bytes: &[u8]) -> Result<(), RdbError> {
-        self.checksum.update(bytes);
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(bytes);
+        }
         self.out.write_all(bytes)?;
         self.written += bytes.len() as u64;
         Ok(())

@@ -120,6 +120,35 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Passes over so many bytes.
+    pub(super) fn skip(&mut self, mut count: u64) -> Result<(), RdbError> {
+        while count > 0 {
+            let part = usize::try_from(count).unwrap_or(usize::MAX).min(self.buffer.len());
+            self.take(part)?;
+            count -= part as u64;
+        }
+        Ok(())
+    }
+
+    /// Passes over a string.
+    pub(super) fn skip_string(&mut self) -> Result<(), RdbError> {
+        let at = self.position();
+        match self.prefix()? {
+            Prefix::Length(length) => self.skip(length),
+            Prefix::Special(special::INT8) => self.skip(1),
+            Prefix::Special(special::INT16) => self.skip(2),
+            Prefix::Special(special::INT32) => self.skip(4),
+            Prefix::Special(special::LZF) => {
+                let compressed_length = self.length()?;
+                self.length()?;
+                self.skip(compressed_length)
+            }
+            Prefix::Special(number) => {
+                Err(damaged(at, format!("no string encoding has the number {number}")))
+            }
+        }
+    }
+
     #[inline]
     fn prefix(&mut self) -> Result<Prefix, RdbError> {
         let at = self.position();

@@ -55,8 +55,8 @@ pub struct Skipped {
     pub keys: u64,
     /// Libraries of functions.
     pub functions: u64,
-    /// Pieces of data of modules.
-    pub module_data: u64,
+    /// Other things: data of modules, metadata of keys, slot migrations.
+    pub extras: u64,
     /// The first of all these: the byte where it begins, and what it is.
     pub first: Option<(u64, String)>,
 }
@@ -65,6 +65,6 @@ impl Skipped {
     /// How many things in all.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.keys + self.functions + self.module_data
+        self.keys + self.functions + self.extras
     }
 }

@@ -86,9 +86,13 @@ fn encoded(keyspace: &mut Keyspace, position: Option<StreamPosition>, target: Rd
     out
 }
 
-fn decoded(mut bytes: &[u8]) -> Result<(RdbSummary, Contents), RdbError> {
+fn decoded(bytes: &[u8]) -> Result<(RdbSummary, Contents), RdbError> {
+    decoded_with(bytes, &DecodeOptions::default())
+}
+
+fn decoded_with(mut bytes: &[u8], options: &DecodeOptions<'_>) -> Result<(RdbSummary, Contents), RdbError> {
     let mut keyspace = empty_keyspace();
-    let summary = decode(&mut bytes, &mut keyspace, &DecodeOptions::default())?;
+    let summary = decode(&mut bytes, &mut keyspace, options)?;
     Ok((summary, contents(&keyspace)))
 }
 
@@ -426,7 +430,8 @@ fn every_opcode_is_read_or_passed_over() {
         b"\xf5\x07another",
     ];
     for magic in ["REDIS0011", "REDIS0015", "VALKEY080", "VALKEY081"] {
-        let (summary, after) = decoded(&rdb(magic, &parts)).unwrap();
+        let options = DecodeOptions { keeps_functions: true, ..DecodeOptions::default() };
+        let (summary, after) = decoded_with(&rdb(magic, &parts), &options).unwrap();
         assert_eq!(summary.functions, [b"library".to_vec(), b"another".to_vec()]);
         assert_eq!(after[&(1, b"a".to_vec())].0, Some(2000));
         assert_eq!(after[&(1, b"b".to_vec())].0, None);
@@ -472,17 +477,29 @@ fn a_position_counts_only_when_it_is_whole() {
 #[test]
 fn what_we_do_not_have_is_refused_by_name_and_place() {
     let module = b"\x07\x03doc\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03";
-    let cases: [(&str, &[u8], &str); 10] = [
-        ("REDIS0011", b"\x15\x01k\x00", "type 21, stream (third form)"),
-        ("REDIS0009", module, "type 7, a value of the module type 'ReJSON-RL'"),
-        ("REDIS0012", b"\x18\x01k\x00", "type 24, hash with field expiry"),
-        ("REDIS0012", b"\x16\x01k\x00", "type 22, hash with field expiry (before 7.4 GA)"),
-        ("VALKEY080", b"\x16\x01k\x00", "type 22, hash with field expiry (Valkey)"),
+    let expiring_24 = [&b"\x18\x01k"[..], &[9; 8], b"\x02\x00\x01f\x01v\x01\x01g\x01v"].concat();
+    let cases: [(&str, &[u8], &str); 13] = [
+        ("REDIS0011", b"\x15\x01k\x00", "type 21, stream (third form), key 'k'"),
+        ("REDIS0009", module, "type 7, a value of the module type 'ReJSON-RL', key 'doc'"),
+        ("REDIS0012", &expiring_24, "type 24, a hash with 1 fields that expire, key 'k'"),
+        ("REDIS0012", b"\x16\x01k\x01\x07\x01f\x01v", "type 22, a hash with 1 fields that expire, key 'k'"),
+        (
+            "VALKEY080",
+            b"\x16\x01k\x01\x01f\x01v\x07\0\0\0\0\0\0\0",
+            "type 22, a hash with 1 fields that expire, key 'k'",
+        ),
+        (
+            "REDIS0012",
+            b"\x17\x01k\x0d\x0d\0\0\0\x03\0\x01\x01\x02\x01\x03\x01\xff",
+            "type 23, a hash with 1 fields that expire, key 'k'",
+        ),
         ("REDIS0013", b"\xf3\x01k\x00", "KEY_META (metadata of a key)"),
         ("VALKEY080", b"\xf3\x01k\x00", "SLOT_IMPORT (a slot migration under way)"),
         ("REDIS0010", b"\xf6\x01k\x00", "FUNCTION of a release candidate of 7.0"),
+        ("REDIS0010", b"\xf5\x12#!lua name=mylib\n;", "FUNCTION2, the library of functions 'mylib'"),
         ("REDIS0010", b"\xf7\x81\x45\xe2\x52\x38\xdf\x91\x2c\x03\x00", "data of the module type 'ReJSON-RL'"),
-        ("REDIS0015", b"\x21\x01k\x00", "type 33, rate limit (GCRA)"),
+        ("REDIS0015", b"\x21\x01k\x00", "type 33, rate limit (GCRA), key 'k'"),
+        ("REDIS0003", b"\x06\x01k\x00", "type 6, module value (before 4.0 GA), key 'k'"),
     ];
     for (magic, part, what) in cases {
         let error = decoded(&rdb(magic, &[part])).unwrap_err();

@@ -7,7 +7,7 @@ use crate::Role;
 
 pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
-    let is_replica = engine.role == Role::Replica;
+    let is_replica = engine.shown_role() == Role::Replica;
     lines.add("role", if is_replica { "slave" } else { "master" });
     if is_replica {
         upstream(source, lines);

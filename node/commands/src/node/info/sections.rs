@@ -3,7 +3,7 @@
 use rejoin_protocol::DbIndex;
 
 use super::{Lines, Source};
-use crate::{session::connection::REDIS_VERSION, table};
+use crate::{node::saving::RunningSave, session::connection::REDIS_VERSION, table};
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
@@ -49,29 +49,37 @@ pub(super) fn clients(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("clients_in_timeout_table", engine.waiting.len());
 }
 
-/// There are no files yet: what is said here is that nothing is saved and nothing fails.
 pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     let engine = source.engine;
+    let (saving, now) = (&engine.saving, engine.now.get() / 1000);
     let copied = engine.keyspace.bytes_copied_for_snapshots();
-    lines.add("loading", u8::from(engine.status.loading));
+    let running = saving.running.as_ref();
+    lines.add("loading", u8::from(engine.loading.is_some()));
     lines.add("async_loading", 0);
     lines.add("current_cow_peak", copied);
     lines.add("current_cow_size", copied);
     lines.add("current_cow_size_age", 0);
     lines.add("current_fork_perc", "0.00");
-    lines.add("current_save_keys_processed", 0);
-    lines.add("current_save_keys_total", 0);
+    lines.add("current_save_keys_processed", running.map_or(0, RunningSave::keys_written));
+    lines.add("current_save_keys_total", running.map_or(0, |running| running.keys));
     lines.add("rdb_changes_since_last_save", engine.stats.changes_since_save);
-    lines.add("rdb_bgsave_in_progress", 0);
-    lines.add("rdb_last_save_time", engine.status.started.get() / 1000);
-    lines.add("rdb_last_bgsave_status", "ok");
-    lines.add("rdb_last_bgsave_time_sec", -1);
-    lines.add("rdb_current_bgsave_time_sec", -1);
-    lines.add("rdb_saves", 0);
-    lines.add("rdb_last_cow_size", 0);
-    lines.add("rdb_last_load_keys_expired", 0);
-    lines.add("rdb_last_load_keys_loaded", 0);
+    lines.add("rdb_bgsave_in_progress", u8::from(running.is_some()));
+    lines.add("rdb_last_save_time", saving.last_saved.get() / 1000);
+    lines.add("rdb_last_bgsave_status", if saving.has_failed { "err" } else { "ok" });
+    lines.add("rdb_last_bgsave_time_sec", saving.last_seconds.unwrap_or(-1));
+    lines.add("rdb_current_bgsave_time_sec", running.map_or(-1, |running| now - running.begun.get() / 1000));
+    lines.add("rdb_saves", engine.stats.saves);
+    lines.add("rdb_last_cow_size", saving.last_copied_bytes);
+    lines.add("rdb_last_load_keys_expired", saving.keys_expired);
+    lines.add("rdb_last_load_keys_loaded", saving.keys_loaded);
     crate::node::log::persistence(source, lines);
+    let Some(loading) = &engine.loading else { return };
+    lines.add("loading_start_time", loading.begun.get() / 1000);
+    lines.add("loading_total_bytes", loading.total_bytes);
+    lines.add("loading_rdb_used_mem", 0);
+    lines.add("loading_loaded_bytes", loading.loaded());
+    lines.add("loading_loaded_perc", format_args!("{:.2}", loading.percent()));
+    lines.add("loading_eta_seconds", loading.seconds_left(engine.now));
 }
 
 pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {

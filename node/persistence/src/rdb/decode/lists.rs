@@ -1,15 +1,46 @@
 //! The forms in which lists stand in an RDB: elements one by one, one ziplist, ziplists or listpacks behind each other.
 
-use super::{Element, Flaw, Listpack, RdbError, Source, Ziplist, damaged, value_type};
+use rejoin_keyspace::{Entry, Key};
+use rejoin_protocol::UnixMillis;
+
+use super::super::RdbError;
+use super::super::encodings::listpack::Listpack;
+use super::super::encodings::ziplist::Ziplist;
+use super::super::encodings::{Element, Flaw};
+use super::super::format::value_type;
+use super::super::source::{Source, damaged};
+use super::Decoder;
 
 /// A node of a quicklist that is one element as it is.
 const NODE_PLAIN: u64 = 1;
 /// A node of a quicklist that is a listpack.
 const NODE_PACKED: u64 = 2;
 
+impl Decoder<'_> {
+    /// Reads a list; one without elements is nothing.
+    pub(super) fn read_list(
+        &mut self,
+        key: Key<'_>,
+        code: u8,
+        expiry: Option<UnixMillis>,
+    ) -> Result<Option<Entry>, RdbError> {
+        let Some(mut list) = self.draft.database_mut().list_mut(key, self.options.limits.list) else {
+            unreachable!("the draft is empty between keys");
+        };
+        let is_one_run = read(&mut self.source, code, &mut |element| list.push_back(element))?;
+        if is_one_run {
+            list.settle()
+        } else {
+            list.become_tree()
+        }
+        drop(list);
+        Ok(self.draft.take(key, expiry))
+    }
+}
+
 /// Reads a list of the form `code` and gives its elements to `push`. Returns whether it may be packed: several nodes of
 /// a quicklist are never made one, and a plain node is none.
-pub(super) fn read(source: &mut Source<'_>, code: u8, push: &mut dyn FnMut(&[u8])) -> Result<bool, RdbError> {
+fn read(source: &mut Source<'_>, code: u8, push: &mut dyn FnMut(&[u8])) -> Result<bool, RdbError> {
     if code == value_type::LIST_ZIPLIST {
         read_ziplist(source, push)?;
         return Ok(true);

@@ -1,6 +1,7 @@
 //! Sets and sorted sets, in every encoding that Redis and Valkey have written.
 
-use rejoin_protocol::number::parse_f64;
+use rejoin_keyspace::{Entry, Key};
+use rejoin_protocol::{UnixMillis, number::parse_f64};
 
 use super::super::RdbError;
 use super::super::encodings::intset::Intset;
@@ -12,19 +13,20 @@ use super::super::source::{Source, damaged};
 use super::Decoder;
 
 impl Decoder<'_> {
-    /// Reads a set. One without members, which old versions let slip into files, is passed over.
-    pub(super) fn read_set(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
-        let key = self.keyspace.key(&self.name);
-        let database = self.keyspace.database_mut(self.selected);
-        let is_free = database.get(key).is_none();
-        let expiry = self.expiry.take();
+    /// Reads a set; one without members is nothing.
+    pub(super) fn read_set(
+        &mut self,
+        key: Key<'_>,
+        code: u8,
+        expiry: Option<UnixMillis>,
+    ) -> Result<Option<Entry>, RdbError> {
         let mut limits = self.options.limits.set;
         if code == value_type::SET_LISTPACK {
             // As in Redis, only the number of members decides whether what came packed stays so.
             limits.packed.value_bytes_max = usize::MAX;
         }
-        let Some(mut set) = database.set_mut(key, limits).filter(|_| is_free) else {
-            return Err(self.duplicate_key(at));
+        let Some(mut set) = self.draft.database_mut().set_mut(key, limits) else {
+            unreachable!("the draft is empty between keys");
         };
         let members_at = self.source.position();
         let twice = |member: &[u8]| {
@@ -49,27 +51,23 @@ impl Decoder<'_> {
             let blob = self.source.string()?.into_bytes();
             read_packed_members(members_at, code, &blob, &mut add)?;
         }
-        let is_there = !set.view().is_empty();
         drop(set);
-        if is_there {
-            database.set_expiry(key, expiry);
-            self.summary.keys += 1;
-        }
-        Ok(())
+        Ok(self.draft.take(key, expiry))
     }
 
     /// Reads a sorted set, under the same terms.
-    pub(super) fn read_sorted_set(&mut self, at: u64, code: u8) -> Result<(), RdbError> {
-        let key = self.keyspace.key(&self.name);
-        let database = self.keyspace.database_mut(self.selected);
-        let is_free = database.get(key).is_none();
-        let expiry = self.expiry.take();
+    pub(super) fn read_sorted_set(
+        &mut self,
+        key: Key<'_>,
+        code: u8,
+        expiry: Option<UnixMillis>,
+    ) -> Result<Option<Entry>, RdbError> {
         let mut limits = self.options.limits.sorted_set;
         if matches!(code, value_type::ZSET_ZIPLIST | value_type::ZSET_LISTPACK) {
             limits.value_bytes_max = usize::MAX;
         }
-        let Some(mut set) = database.sorted_set_mut(key, limits).filter(|_| is_free) else {
-            return Err(self.duplicate_key(at));
+        let Some(mut set) = self.draft.database_mut().sorted_set_mut(key, limits) else {
+            unreachable!("the draft is empty between keys");
         };
         let members_at = self.source.position();
         let mut add = |member: &[u8], score: f64| {
@@ -102,13 +100,8 @@ impl Decoder<'_> {
                 read_packed_scores(members_at, code, &blob, &mut add)?;
             }
         }
-        let is_there = !set.view().is_empty();
         drop(set);
-        if is_there {
-            database.set_expiry(key, expiry);
-            self.summary.keys += 1;
-        }
-        Ok(())
+        Ok(self.draft.take(key, expiry))
     }
 }
 

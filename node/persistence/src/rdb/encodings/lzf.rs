@@ -1,9 +1,25 @@
-//! LZF: runs of literal bytes, and references to at most 8 KiB back.
+//! LZF both ways: runs of literal bytes, and references to at most 8 KiB back.
 //!
-//! The output grows with what the input really yields, up to the stated length: no allocation stands on a claim, and
+//! Decompressing: the output grows with what the input really yields, up to the stated length: no allocation stands on a claim, and
 //! one input byte yields at most 88 output bytes.
 
 use super::{Bytes, Flaw};
+
+/// The longest run of literal bytes in one item.
+const LITERALS_MAX: usize = 32;
+
+/// How far back a reference reaches.
+const DISTANCE_MAX: usize = 1 << 13;
+
+/// The shortest and the longest that a reference stands for.
+const REFERENCE_MIN: usize = 3;
+const REFERENCE_MAX: usize = 264;
+
+/// Places remembered, by the hash of the three bytes there: as many as stay in the first cache.
+const PLACES: usize = 1 << 13;
+
+/// After so many places in a row where nothing repeats, steps grow by one: what does not compress is passed quickly.
+const PATIENCE: usize = 64;
 
 /// The longest output of the shortest item: three bytes that refer to 264.
 const EXPANSION_MAX: usize = 264 / 3;
@@ -36,6 +52,85 @@ pub(crate) fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Fl
         return Err(input.flaw("it expands to less than the stated length"));
     }
     Ok(output)
+}
+
+/// What compressing keeps from one string to the next: the table costs more to clear than a short string to compress,
+/// so places are numbered through all strings instead.
+pub(crate) struct Compressor {
+    /// Where three bytes with this hash were seen last, as a number of [`Self::begin`]'s kind.
+    places: Box<[u32; PLACES]>,
+    /// The number of the first byte of the string at hand; what is below belongs to strings before.
+    begin: u32,
+    output: Vec<u8>,
+}
+
+impl Compressor {
+    pub(crate) fn new() -> Self {
+        Self { places: Box::new([0; PLACES]), begin: 1, output: Vec::new() }
+    }
+
+    /// The string compressed, if that takes less than `limit` bytes.
+    pub(crate) fn compress(&mut self, input: &[u8], limit: usize) -> Option<&[u8]> {
+        let length = u32::try_from(input.len()).ok()?;
+        if self.begin.checked_add(length).is_none() {
+            self.places.fill(0);
+            self.begin = 1;
+        }
+        self.output.clear();
+        let (mut at, mut literals_from, mut misses) = (0, 0, 0);
+        while at + REFERENCE_MIN <= input.len() {
+            let Some(from) = self.seen_before(input, at) else {
+                at += 1 + misses / PATIENCE;
+                misses += 1;
+                continue;
+            };
+            misses = 0;
+            put_literals(&mut self.output, &input[literals_from..at]);
+            let count = common_length(&input[from..], &input[at..]);
+            put_reference(&mut self.output, at - from, count);
+            if self.output.len() >= limit {
+                break;
+            }
+            at += count;
+            literals_from = at;
+        }
+        self.begin += length;
+        put_literals(&mut self.output, &input[literals_from..]);
+        (self.output.len() < limit).then_some(&self.output)
+    }
+
+    /// Where the three bytes at `at` stood before, near enough for a reference. They are remembered.
+    fn seen_before(&mut self, input: &[u8], at: usize) -> Option<usize> {
+        let three = &input[at..at + REFERENCE_MIN];
+        let number = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
+        let slot = &mut self.places[(number.wrapping_mul(0x9e37_79b1) >> 19) as usize];
+        let seen = std::mem::replace(slot, self.begin + at as u32);
+        let from = seen.checked_sub(self.begin)? as usize;
+        (at - from <= DISTANCE_MAX && input[from..from + REFERENCE_MIN] == *three).then_some(from)
+    }
+}
+
+/// How many bytes two places have in common, as far as a reference can say.
+fn common_length(from: &[u8], at: &[u8]) -> usize {
+    from.iter().zip(at).take(REFERENCE_MAX).take_while(|(a, b)| a == b).count()
+}
+
+fn put_literals(output: &mut Vec<u8>, literals: &[u8]) {
+    for run in literals.chunks(LITERALS_MAX) {
+        output.push(run.len() as u8 - 1);
+        output.extend_from_slice(run);
+    }
+}
+
+fn put_reference(output: &mut Vec<u8>, distance: usize, count: usize) {
+    let (distance, count) = (distance - 1, count - 2);
+    let high = (distance >> 8) as u8;
+    if count < LONG_REFERENCE {
+        output.push((count << 5) as u8 | high);
+    } else {
+        output.extend_from_slice(&[(LONG_REFERENCE << 5) as u8 | high, (count - LONG_REFERENCE) as u8]);
+    }
+    output.push(distance as u8);
 }
 
 fn copy_reference(input: &mut Bytes<'_>, control: u8, output: &mut Vec<u8>) -> Result<(), Flaw> {
@@ -89,6 +184,52 @@ mod tests {
                 assert!(decompress(&compressed[..cut], length).is_err());
             }
         }
+    }
+
+    #[test]
+    fn what_is_compressed_comes_back() {
+        let mut state = 5_u64;
+        let mut random = |bound: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % bound
+        };
+        let mut compressor = Compressor::new();
+        // So that the numbers of places run out on the way.
+        compressor.begin = u32::MAX - 100_000;
+        let mut shorter = 0;
+        for round in 0..3000 {
+            let (length, letters) = (random(if round % 100 == 0 { 50_000 } else { 300 }), 1 + random(20));
+            let mut bytes: Vec<u8> = Vec::new();
+            while bytes.len() < length {
+                if bytes.is_empty() || random(4) > 0 {
+                    bytes.push(random(letters) as u8);
+                } else {
+                    let from = random(bytes.len());
+                    let until = bytes.len().min(from + random(400));
+                    bytes.extend_from_within(from..until);
+                }
+            }
+            let Some(compressed) = compressor.compress(&bytes, bytes.len()) else { continue };
+            assert!(compressed.len() < bytes.len());
+            assert_eq!(decompress(compressed, bytes.len()).unwrap(), bytes);
+            assert_eq!(
+                lzf::decompress(compressed, bytes.len()).unwrap(),
+                bytes,
+                "as another decoder reads it"
+            );
+            shorter += 1;
+        }
+        assert!(shorter > 2000, "{shorter}");
+    }
+
+    #[test]
+    fn what_does_not_get_shorter_is_not_compressed() {
+        let mut compressor = Compressor::new();
+        let bytes: Vec<u8> = (0..=255).collect();
+        assert!(compressor.compress(&bytes, bytes.len()).is_none());
+        assert!(compressor.compress(b"", 0).is_none());
+        assert!(compressor.compress(b"ab", 2).is_none());
+        assert_eq!(compressor.compress(&[b'x'; 265], 265).unwrap(), [0, b'x', 0xe0, 255, 0]);
     }
 
     #[test]
