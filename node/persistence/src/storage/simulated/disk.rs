@@ -108,8 +108,9 @@ impl Disk {
     }
 
     pub(super) fn rename(&mut self, from: PathBuf, to: PathBuf) -> io::Result<()> {
-        let id = *self.names.file(&from)?;
+        self.names.check_parent(&from)?;
         self.names.check_parent(&to)?;
+        let id = *self.names.file(&from)?;
         if self.names.folders.contains(&to) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
