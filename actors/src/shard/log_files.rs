@@ -12,29 +12,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin_commands::{Role, settings::SyncPolicy};
+use rejoin_commands::{Role, node::log::LogStatus, settings::SyncPolicy};
 use rejoin_persistence::{
     files::{BaseTask, LogFiles, LogFilesOptions, StreamPlace, SyncTask},
-    rdb::{self, EncodeOptions, LocalFile, StreamPosition},
+    rdb::{EncodeOptions, LocalFile, StreamPosition},
+    rdb_file::{RdbFile, SaveError, SaveGuard},
     segment::StreamName,
-    storage::{FolderLock, Open, Storage, Writer},
+    storage::FolderLock,
 };
 use rejoin_protocol::{DbIndex, UnixMillis};
 use rejoin_replication::Lineage;
 use tokio::sync::mpsc;
 
 use crate::{
-    background,
     disk::{
-        DiskReport, boot_id,
+        DiskReport, HISTORY_FOLDER, boot_id,
         worker::{DiskOutcome, DiskTask, DiskWorker},
     },
-    messages::shard::ShardMessage,
-    shard::{Shard, unix_now, upstream::MASTER_SESSION},
+    messages::{
+        shard::ShardMessage,
+        snapshotter::{BeginSave, SavePurpose},
+    },
+    shard::{Shard, recovery, unix_now, upstream::MASTER_SESSION},
 };
 
-/// Where older files of the log go.
-const HISTORY_FOLDER: &str = "replhistory";
 /// How often `everysec` syncs.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 /// How long after a base that failed the next is tried.
@@ -44,7 +45,6 @@ const BASE_RETRY_PERIOD: Duration = Duration::from_secs(10);
 pub(crate) struct DiskLog {
     files: LogFiles,
     worker: DiskWorker,
-    reports: mpsc::Sender<ShardMessage>,
     /// Keeps other nodes away.
     _lock: FolderLock,
     /// Counts sets of files: what is reported of an older one is void.
@@ -58,6 +58,8 @@ pub(crate) struct DiskLog {
     /// A base is being written or put in its place since then.
     base_began: Option<Instant>,
     base_failed_at: Option<Instant>,
+    /// Calls the running base off.
+    base_guard: Option<Arc<SaveGuard>>,
     /// Syncs that have failed; what was begun before the last of them makes nothing whole.
     failures: u64,
     /// What that was when the running base was begun.
@@ -73,25 +75,16 @@ enum Waiting {
     Masters,
 }
 
-/// A base was written. From its thread.
-#[derive(Debug)]
-pub struct BaseWritten {
-    set: u64,
-    task: BaseTask,
-    outcome: Result<u64, String>,
-}
-
 impl DiskLog {
     pub(crate) fn new(
         files: LogFiles,
-        reports: mpsc::Sender<ShardMessage>,
+        reports: mpsc::WeakSender<ShardMessage>,
         lock: FolderLock,
     ) -> io::Result<Self> {
-        let worker = DiskWorker::start(files.storage().clone(), reports.clone())?;
+        let worker = DiskWorker::start(files.storage().clone(), reports)?;
         Ok(Self {
             files,
             worker,
-            reports,
             _lock: lock,
             set: 0,
             bytes_ahead: 0,
@@ -100,6 +93,7 @@ impl DiskLog {
             needs_base: false,
             base_began: None,
             base_failed_at: None,
+            base_guard: None,
             failures: 0,
             failures_before_base: 0,
         })
@@ -139,8 +133,21 @@ impl DiskLog {
         self.files.sync_failed(task);
     }
 
+    /// Ends while the stream goes on without files.
+    fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.call_off_base();
+        self.files.abandon(now)
+    }
+
+    fn call_off_base(&mut self) {
+        if let Some(guard) = self.base_guard.take() {
+            guard.cancel();
+        }
+    }
+
     /// Ends in order.
-    pub(crate) fn close(self, now: UnixMillis) -> io::Result<()> {
+    pub(crate) fn close(mut self, now: UnixMillis) -> io::Result<()> {
+        self.call_off_base();
         let Self { files, worker, _lock, .. } = self;
         // The thread ends after what it was asked; a sync more does no harm.
         drop(worker);
@@ -238,9 +245,11 @@ impl Shard {
 
     #[cold]
     fn note_log_mended(&mut self) {
-        tracing::warn!("AOF write error looks solved, The server can write again.");
         let status = &mut self.engine.status.log;
-        (status.write_error, status.waiting_bytes) = (None, 0);
+        if status.write_error.take().is_some() {
+            tracing::warn!("AOF write error looks solved, The server can write again.");
+        }
+        status.waiting_bytes = 0;
         self.releases_held = true;
     }
 
@@ -332,6 +341,8 @@ impl Shard {
         let stream = stream_name_of(&self.lineage);
         let Some(mut disk) = self.disk.take() else { return };
         disk.set += 1;
+        disk.call_off_base();
+        self.engine.status.log.rewrite_began = None;
         (disk.base_began, disk.base_failed_at) = (None, None);
         (disk.bytes_ahead, disk.is_syncing, disk.needs_base) = (0, false, false);
         let place = StreamPlace { stream, offset, db, chain: 0 };
@@ -373,43 +384,49 @@ impl Shard {
         let place = disk.files.place();
         let position =
             StreamPosition { replid: self.lineage.current(), offset: task.offset, selected: place.db };
-        let file = LocalFile {
+        let settings = &self.engine.settings;
+        let about = LocalFile {
             created: now,
             memory_used: self.engine.keyspace.bytes_used() as u64,
             is_aof_base: true,
             usage: None,
         };
-        let compresses = self.engine.settings.rdb_compression;
+        let file = RdbFile {
+            place: task.written.clone(),
+            temporary: task.temporary.clone(),
+            syncs_in_steps: settings.is_on("aof-rewrite-incremental-fsync"),
+            options: EncodeOptions {
+                compresses: settings.rdb_compression,
+                ..EncodeOptions::for_file(about, Some(position))
+            },
+            written: Arc::default(),
+        };
         let snapshot = self.engine.keyspace.snapshot();
-        let (storage, reports, set) = (disk.files.storage().clone(), disk.reports.clone(), disk.set);
-        tracing::info!(keys = snapshot.len(), offset = %task.offset, "Background append only file rewriting started, without fork");
-        let spawned = background::spawn("rewrite", move || {
-            let options = EncodeOptions { compresses, ..EncodeOptions::for_file(file, Some(position)) };
-            let outcome = write_base(&storage, &task, snapshot, &options).map_err(|error| error.to_string());
-            let written = BaseWritten { set, task, outcome };
-            // The node has ended.
-            let _ = reports.blocking_send(ShardMessage::BaseWritten(Box::new(written)));
-        });
-        if let Err(error) = spawned {
-            self.end_base(Err(crate::words_of(&error)));
+        tracing::info!(
+            keys = snapshot.len(), offset = %task.offset,
+            "Background append only file rewriting started, without fork"
+        );
+        let guard = Arc::new(SaveGuard::default());
+        disk.base_guard = Some(guard.clone());
+        let (storage, purpose) = (disk.files.storage().clone(), SavePurpose::Base { set: disk.set, task });
+        self.saves_begun += 1;
+        let save = self.saves_begun;
+        if !self.control.begin_save(BeginSave { save, purpose, snapshot, file, storage, guard }) {
+            self.end_base(Err("the control plane does not listen".to_owned()));
         }
     }
 
     /// The base is written: what the log holds up to it is synced, then it takes the old one's place.
-    pub(crate) fn note_base_written(&mut self, written: BaseWritten) {
+    pub(crate) fn note_base_written(&mut self, set: u64, task: BaseTask, outcome: Result<u64, SaveError>) {
         let now = self.engine.now;
         let Some(disk) = &mut self.disk else { return };
-        let BaseWritten { set, task, outcome } = written;
         if set != disk.set {
-            let _ = disk.files.storage().remove(&task.temporary);
+            let _ = disk.files.storage().remove(&task.written);
             return;
         }
         let bytes = match outcome {
             Ok(bytes) => bytes,
-            Err(error) => {
-                let _ = disk.files.storage().remove(&task.temporary);
-                return self.end_base(Err(error));
-            }
+            Err(error) => return self.end_base(Err(error.to_string())),
         };
         let sync = disk.files.sync_task(now);
         let install = disk.files.install_base(task, bytes);
@@ -423,7 +440,7 @@ impl Shard {
     fn end_base(&mut self, outcome: Result<(), String>) {
         let Some(disk) = &mut self.disk else { return };
         let status = &mut self.engine.status.log;
-        status.rewrite_began = None;
+        (status.rewrite_began, disk.base_guard) = (None, None);
         status.has_rewrite_failed = outcome.is_err();
         let took = disk.base_began.take().map(|began| began.elapsed());
         status.last_rewrite_seconds = took.map(|took| took.as_secs());
@@ -440,7 +457,6 @@ impl Shard {
                 );
                 if disk.needs_base && disk.failures == disk.failures_before_base {
                     disk.needs_base = false;
-                    status.write_error = None;
                     self.publish_log();
                     self.note_log_mended();
                     self.release_held();
@@ -492,6 +508,48 @@ impl Shard {
         selected.unwrap_or(DbIndex::new(0))
     }
 
+    /// CONFIG SET of what the log's files keep to.
+    pub(crate) fn configure_log(&mut self) {
+        let LogFilesOptions { segment_bytes, history, .. } = options_of(&self.engine.settings);
+        if let Some(disk) = &mut self.disk {
+            disk.files.configure(segment_bytes, history);
+        }
+    }
+
+    /// CONFIG SET appendonly.
+    pub(crate) fn turn_log(&mut self, is_on: bool) {
+        match (is_on, self.disk.is_some()) {
+            (true, false) => {
+                self.publish_log();
+                match recovery::begin_now(self) {
+                    Ok(disk) => {
+                        self.disk = Some(disk);
+                        self.engine.status.log.is_on = true;
+                        self.begin_base();
+                    }
+                    Err(error) => {
+                        tracing::warn!("Unable to turn on AOF: {error}");
+                        self.engine.settings.log.is_on = false;
+                    }
+                }
+            }
+            (false, true) => {
+                self.publish_log();
+                if let Some(disk) = self.disk.take()
+                    && let Err(error) = disk.abandon(unix_now())
+                {
+                    tracing::warn!(
+                        "The log's files could not be ended in order: {}",
+                        crate::words_of(&error)
+                    );
+                }
+                self.engine.status.log = LogStatus::default();
+                self.note_log_mended();
+            }
+            _ => {}
+        }
+    }
+
     /// The log's files end in order; nothing may be appended any more.
     pub(crate) fn close_log_files(&mut self) {
         if !self.publish_log() {
@@ -503,16 +561,4 @@ impl Shard {
             tracing::error!("The log's files could not be closed in order: {}", crate::words_of(&error));
         }
     }
-}
-
-fn write_base(
-    storage: &Arc<dyn Storage>,
-    task: &BaseTask,
-    snapshot: rejoin_keyspace::Snapshot,
-    options: &EncodeOptions<'_>,
-) -> Result<u64, rdb::RdbError> {
-    let file = storage.open(&task.temporary, Open::Empty)?;
-    let bytes = rdb::encode(snapshot, options, &mut Writer::new(file.clone(), 0))?;
-    file.sync()?;
-    Ok(bytes)
 }

@@ -12,17 +12,14 @@
 //!   since, and not before it lies there whole;
 //! * an increment that no manifest names yet is found by its name and its side data ([`recover`]).
 
+pub mod history;
 mod publish;
 pub mod recover;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use rejoin_protocol::{DbIndex, Offset, UnixMillis};
 
@@ -30,7 +27,7 @@ pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
-    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble, side_path},
+    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble},
     storage::{Listed, Storage},
 };
 
@@ -73,8 +70,10 @@ pub struct StreamPlace {
 /// A base that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseTask {
-    /// Where it is written first.
+    /// Under which name it is written.
     pub temporary: PathBuf,
+    /// Where it stands when it is whole, until it is installed.
+    pub written: PathBuf,
     /// Its place among the files, once it is whole.
     file: ManifestFile,
     /// The stream's offset that it stands at: the first increment since begins there.
@@ -287,9 +286,10 @@ impl LogFiles {
         self.rotate(now)?;
         let seq = self.manifest.next_base_seq().max(self.replaced.as_ref().map_or(0, |_| 1));
         let file = ManifestFile::base(&self.options.name, seq, BaseFormat::Rdb);
-        let temporary = self.options.folder.join(format!("temp-rewriteaof-{seq}.rdb"));
+        let [temporary, written] = ["temp-rewriteaof-bg", "temp-rewriteaof"]
+            .map(|name| self.options.folder.join(format!("{name}-{seq}.rdb")));
         let first_seq = self.manifest.increments.last().map_or(1, |last| last.seq);
-        Ok(BaseTask { temporary, file, offset: self.writer.end(), first_seq })
+        Ok(BaseTask { temporary, written, file, offset: self.writer.end(), first_seq })
     }
 
     /// A base was written and synced under its temporary name: what is to be done on disk so that it and the increments
@@ -310,7 +310,7 @@ impl LogFiles {
         self.manifest.increments = since;
         self.is_unpublished = false;
         BaseInstallation {
-            from: task.temporary,
+            from: task.written,
             to: self.options.folder.join(&task.file.name),
             publication: self.publication(),
         }
@@ -332,12 +332,8 @@ impl LogFiles {
             .chain(replaced.base)
             .chain(replaced.increments)
             .collect();
-        let mut retired = Retired::default();
-        for file in files {
-            let path = self.options.folder.join(&file.name);
-            retired.add(path, self.options.history.as_deref());
-        }
-        retired
+        let paths = files.iter().map(|file| self.options.folder.join(&file.name)).collect();
+        Retired { history: self.options.history.clone(), files: paths }
     }
 
     /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.
@@ -403,6 +399,13 @@ impl LogFiles {
         self.writer.close()
     }
 
+    /// Ends for good, while the stream goes on without these files: a start that loads them must take another name for
+    /// what it goes on with.
+    pub fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.writer.abandon()?;
+        self.sync_task(now).carry_out(&*self.storage)
+    }
+
     /// The last byte of the stream in the files.
     #[must_use]
     pub fn end(&self) -> Offset {
@@ -414,6 +417,11 @@ impl LogFiles {
     pub fn place(&self) -> StreamPlace {
         let (stream, offset) = (self.stream.clone(), self.end());
         StreamPlace { stream, offset, db: self.db, chain: self.writer.chain() }
+    }
+
+    /// Settings that may change while the log is written.
+    pub fn configure(&mut self, segment_bytes: u64, history: Option<PathBuf>) {
+        (self.options.segment_bytes, self.options.history) = (segment_bytes, history);
     }
 
     /// What is live.
@@ -445,9 +453,4 @@ impl LogFiles {
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
-}
-
-/// Whether a file is a segment: it has side data.
-fn is_segment(storage: &dyn Storage, path: &Path) -> bool {
-    storage.open(&side_path(path), crate::storage::Open::Existing).is_ok()
 }
