@@ -8,7 +8,7 @@ use rejoin_replication::{FirstAck, Position};
 use rejoin_transports::DetachedStream;
 use tokio::sync::oneshot;
 
-use crate::{disk::DiskReport, messages::snapshotter::SaveEnded, shard::log_files::BaseWritten};
+use crate::{disk::DiskReport, messages::snapshotter::SaveEnded};
 
 /// Messages to the shard that may wait.
 pub const SHARD_INBOX_MAX: usize = 1024;
@@ -68,8 +68,6 @@ pub enum ShardMessage {
     },
     /// What the disk's thread was asked for is done. From that thread.
     Disk(Box<DiskReport>),
-    /// A base of the log was written. From its thread.
-    BaseWritten(Box<BaseWritten>),
     /// Begin to leave, as SHUTDOWN does. From the node's handle.
     Shutdown {
         /// The setting that says how.

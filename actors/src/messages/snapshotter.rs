@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix::Message;
 use rejoin_keyspace::Snapshot;
 use rejoin_persistence::{
+    files::BaseTask,
     log::Cursor,
     rdb::{RdbTarget, StreamPosition},
     rdb_file::{RdbFile, SaveError, SaveGuard},
@@ -69,10 +70,17 @@ pub struct SnapshotFeed {
 }
 
 /// What a file is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SavePurpose {
     /// `dbfilename`: BGSAVE, and the save points.
     Dump,
+    /// A base of the log.
+    Base {
+        /// The set of files that it is for.
+        set: u64,
+        /// Its place there.
+        task: BaseTask,
+    },
 }
 
 /// Write a snapshot to a file. From the shard, which has taken it.

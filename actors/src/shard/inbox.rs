@@ -57,7 +57,6 @@ pub(crate) async fn receive_until_stopped(
                 let _ = answer.send(execute::take_reply(&mut shard.borrow_mut()));
             }
             ShardMessage::Disk(report) => shard.borrow_mut().note_disk_report(*report),
-            ShardMessage::BaseWritten(written) => shard.borrow_mut().note_base_written(*written),
             ShardMessage::Drain { answer } => {
                 let _ = answer.send(shard.borrow_mut().drain());
             }

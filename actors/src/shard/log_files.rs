@@ -15,21 +15,24 @@ use std::{
 use rejoin_commands::{Role, settings::SyncPolicy};
 use rejoin_persistence::{
     files::{BaseTask, LogFiles, LogFilesOptions, StreamPlace, SyncTask},
-    rdb::{self, EncodeOptions, LocalFile, StreamPosition},
+    rdb::{EncodeOptions, LocalFile, StreamPosition},
+    rdb_file::{RdbFile, SaveError, SaveGuard},
     segment::StreamName,
-    storage::{FolderLock, Open, Storage, Writer},
+    storage::FolderLock,
 };
 use rejoin_protocol::{DbIndex, UnixMillis};
 use rejoin_replication::Lineage;
 use tokio::sync::mpsc;
 
 use crate::{
-    background,
     disk::{
         DiskReport, boot_id,
         worker::{DiskOutcome, DiskTask, DiskWorker},
     },
-    messages::shard::ShardMessage,
+    messages::{
+        shard::ShardMessage,
+        snapshotter::{BeginSave, SavePurpose},
+    },
     shard::{Shard, unix_now, upstream::MASTER_SESSION},
 };
 
@@ -44,7 +47,6 @@ const BASE_RETRY_PERIOD: Duration = Duration::from_secs(10);
 pub(crate) struct DiskLog {
     files: LogFiles,
     worker: DiskWorker,
-    reports: mpsc::Sender<ShardMessage>,
     /// Keeps other nodes away.
     _lock: FolderLock,
     /// Counts sets of files: what is reported of an older one is void.
@@ -58,6 +60,8 @@ pub(crate) struct DiskLog {
     /// A base is being written or put in its place since then.
     base_began: Option<Instant>,
     base_failed_at: Option<Instant>,
+    /// Calls the running base off.
+    base_guard: Option<Arc<SaveGuard>>,
     /// Syncs that have failed; what was begun before the last of them makes nothing whole.
     failures: u64,
     /// What that was when the running base was begun.
@@ -73,25 +77,16 @@ enum Waiting {
     Masters,
 }
 
-/// A base was written. From its thread.
-#[derive(Debug)]
-pub struct BaseWritten {
-    set: u64,
-    task: BaseTask,
-    outcome: Result<u64, String>,
-}
-
 impl DiskLog {
     pub(crate) fn new(
         files: LogFiles,
         reports: mpsc::Sender<ShardMessage>,
         lock: FolderLock,
     ) -> io::Result<Self> {
-        let worker = DiskWorker::start(files.storage().clone(), reports.clone())?;
+        let worker = DiskWorker::start(files.storage().clone(), reports)?;
         Ok(Self {
             files,
             worker,
-            reports,
             _lock: lock,
             set: 0,
             bytes_ahead: 0,
@@ -100,6 +95,7 @@ impl DiskLog {
             needs_base: false,
             base_began: None,
             base_failed_at: None,
+            base_guard: None,
             failures: 0,
             failures_before_base: 0,
         })
@@ -139,8 +135,15 @@ impl DiskLog {
         self.files.sync_failed(task);
     }
 
+    fn call_off_base(&mut self) {
+        if let Some(guard) = self.base_guard.take() {
+            guard.cancel();
+        }
+    }
+
     /// Ends in order.
-    pub(crate) fn close(self, now: UnixMillis) -> io::Result<()> {
+    pub(crate) fn close(mut self, now: UnixMillis) -> io::Result<()> {
+        self.call_off_base();
         let Self { files, worker, _lock, .. } = self;
         // The thread ends after what it was asked; a sync more does no harm.
         drop(worker);
@@ -301,6 +304,7 @@ impl Shard {
                     Ok(()) => {
                         let synced = &mut self.engine.status.log.offset_synced;
                         *synced = task.offset.max(*synced);
+                        disk.files.note_synced(task.offset, self.engine.now);
                     }
                     Err(error) => {
                         disk.note_failed_sync(task);
@@ -331,6 +335,8 @@ impl Shard {
         let stream = stream_name_of(&self.lineage);
         let Some(mut disk) = self.disk.take() else { return };
         disk.set += 1;
+        disk.call_off_base();
+        self.engine.status.log.rewrite_began = None;
         (disk.base_began, disk.base_failed_at) = (None, None);
         (disk.bytes_ahead, disk.is_syncing, disk.needs_base) = (0, false, false);
         let place = StreamPlace { stream, offset, db, chain: 0 };
@@ -372,43 +378,49 @@ impl Shard {
         let place = disk.files.place();
         let position =
             StreamPosition { replid: self.lineage.current(), offset: task.offset, selected: place.db };
-        let file = LocalFile {
+        let settings = &self.engine.settings;
+        let about = LocalFile {
             created: now,
             memory_used: self.engine.keyspace.bytes_used() as u64,
             is_aof_base: true,
             usage: None,
         };
-        let compresses = self.engine.settings.rdb_compression;
+        let file = RdbFile {
+            place: task.written.clone(),
+            temporary: task.temporary.clone(),
+            syncs_in_steps: settings.is_on("aof-rewrite-incremental-fsync"),
+            options: EncodeOptions {
+                compresses: settings.rdb_compression,
+                ..EncodeOptions::for_file(about, Some(position))
+            },
+            written: Arc::default(),
+        };
         let snapshot = self.engine.keyspace.snapshot();
-        let (storage, reports, set) = (disk.files.storage().clone(), disk.reports.clone(), disk.set);
-        tracing::info!(keys = snapshot.len(), offset = %task.offset, "Background append only file rewriting started, without fork");
-        let spawned = background::spawn("rewrite", move || {
-            let options = EncodeOptions { compresses, ..EncodeOptions::for_file(file, Some(position)) };
-            let outcome = write_base(&storage, &task, snapshot, &options).map_err(|error| error.to_string());
-            let written = BaseWritten { set, task, outcome };
-            // The node has ended.
-            let _ = reports.blocking_send(ShardMessage::BaseWritten(Box::new(written)));
-        });
-        if let Err(error) = spawned {
-            self.end_base(Err(crate::words_of(&error)));
+        tracing::info!(
+            keys = snapshot.len(), offset = %task.offset,
+            "Background append only file rewriting started, without fork"
+        );
+        let guard = Arc::new(SaveGuard::default());
+        disk.base_guard = Some(guard.clone());
+        let (storage, purpose) = (disk.files.storage().clone(), SavePurpose::Base { set: disk.set, task });
+        self.saves_begun += 1;
+        let save = self.saves_begun;
+        if !self.control.begin_save(BeginSave { save, purpose, snapshot, file, storage, guard }) {
+            self.end_base(Err("the control plane does not listen".to_owned()));
         }
     }
 
     /// The base is written: what the log holds up to it is synced, then it takes the old one's place.
-    pub(crate) fn note_base_written(&mut self, written: BaseWritten) {
+    pub(crate) fn note_base_written(&mut self, set: u64, task: BaseTask, outcome: Result<u64, SaveError>) {
         let now = self.engine.now;
         let Some(disk) = &mut self.disk else { return };
-        let BaseWritten { set, task, outcome } = written;
         if set != disk.set {
-            let _ = disk.files.storage().remove(&task.temporary);
+            let _ = disk.files.storage().remove(&task.written);
             return;
         }
         let bytes = match outcome {
             Ok(bytes) => bytes,
-            Err(error) => {
-                let _ = disk.files.storage().remove(&task.temporary);
-                return self.end_base(Err(error));
-            }
+            Err(error) => return self.end_base(Err(error.to_string())),
         };
         let sync = disk.files.sync_task(now);
         let install = disk.files.install_base(task, bytes);
@@ -422,7 +434,7 @@ impl Shard {
     fn end_base(&mut self, outcome: Result<(), String>) {
         let Some(disk) = &mut self.disk else { return };
         let status = &mut self.engine.status.log;
-        status.rewrite_began = None;
+        (status.rewrite_began, disk.base_guard) = (None, None);
         status.has_rewrite_failed = outcome.is_err();
         let took = disk.base_began.take().map(|began| began.elapsed());
         status.last_rewrite_seconds = took.map(|took| took.as_secs());
@@ -502,16 +514,4 @@ impl Shard {
             tracing::error!("The log's files could not be closed in order: {}", crate::words_of(&error));
         }
     }
-}
-
-fn write_base(
-    storage: &Arc<dyn Storage>,
-    task: &BaseTask,
-    snapshot: rejoin_keyspace::Snapshot,
-    options: &EncodeOptions<'_>,
-) -> Result<u64, rdb::RdbError> {
-    let file = storage.open(&task.temporary, Open::Empty)?;
-    let bytes = rdb::encode(snapshot, options, &mut Writer::new(file.clone(), 0))?;
-    file.sync()?;
-    Ok(bytes)
 }

@@ -84,7 +84,10 @@ impl Shard {
 
     /// A save in the background has ended.
     pub(crate) fn end_save(&mut self, ended: SaveEnded) {
-        let SaveEnded { save, purpose: SavePurpose::Dump, outcome, took } = ended;
+        let SaveEnded { save, purpose, outcome, took } = ended;
+        if let SavePurpose::Base { set, task } = purpose {
+            return self.note_base_written(set, task, outcome);
+        }
         // Called off, and said so when that was done.
         if self.save.as_ref().is_none_or(|running| running.number != save) {
             return;

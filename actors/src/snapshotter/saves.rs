@@ -18,7 +18,7 @@ impl Handler<BeginSave> for Snapshotter {
     type Result = ();
 
     fn handle(&mut self, begin: BeginSave, context: &mut Self::Context) {
-        let (save, purpose) = (begin.save, begin.purpose);
+        let (save, purpose) = (begin.save, begin.purpose.clone());
         self.saves.insert(save, begin.guard.clone());
         let ended = context.address().recipient();
         let begun = Instant::now();

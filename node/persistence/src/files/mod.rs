@@ -73,8 +73,10 @@ pub struct StreamPlace {
 /// A base that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseTask {
-    /// Where it is written first.
+    /// Under which name it is written.
     pub temporary: PathBuf,
+    /// Where it stands when it is whole, until it is installed.
+    pub written: PathBuf,
     /// Its place among the files, once it is whole.
     file: ManifestFile,
     /// The stream's offset that it stands at: the first increment since begins there.
@@ -135,6 +137,9 @@ impl LogFiles {
         now: UnixMillis,
     ) -> io::Result<Self> {
         storage.create_folder(&options.folder)?;
+        if let Some(parent) = options.folder.parent() {
+            storage.sync_folder(parent)?;
+        }
         let seq = Self::free_increment_seq(&*storage, &options, old)?;
         let StreamPlace { stream, offset, db, chain } = place;
         let file = ManifestFile::increment(&options.name, seq, offset.get(), preamble(db).len() as u64);
@@ -169,6 +174,7 @@ impl LogFiles {
         };
         if is_empty {
             files.manifest.history.clear();
+            files.writer.files().sync()?;
             files.publish()?;
         }
         Ok(files)
@@ -283,9 +289,10 @@ impl LogFiles {
         self.rotate(now)?;
         let seq = self.manifest.next_base_seq().max(self.replaced.as_ref().map_or(0, |_| 1));
         let file = ManifestFile::base(&self.options.name, seq, BaseFormat::Rdb);
-        let temporary = self.options.folder.join(format!("temp-rewriteaof-{seq}.rdb"));
+        let [temporary, written] = ["temp-rewriteaof-bg", "temp-rewriteaof"]
+            .map(|name| self.options.folder.join(format!("{name}-{seq}.rdb")));
         let first_seq = self.manifest.increments.last().map_or(1, |last| last.seq);
-        Ok(BaseTask { temporary, file, offset: self.writer.end(), first_seq })
+        Ok(BaseTask { temporary, written, file, offset: self.writer.end(), first_seq })
     }
 
     /// A base was written and synced under its temporary name: what is to be done on disk so that it and the increments
@@ -306,7 +313,7 @@ impl LogFiles {
         self.manifest.increments = since;
         self.is_unpublished = false;
         BaseInstallation {
-            from: task.temporary,
+            from: task.written,
             to: self.options.folder.join(&task.file.name),
             publication: self.publication(),
         }
@@ -358,6 +365,12 @@ impl LogFiles {
         SyncTask { segments, publication, offset: self.writer.end() }
     }
 
+    /// A sync has ended well: everything up to `offset` survives a power loss.
+    pub fn note_synced(&self, offset: Offset, now: UnixMillis) {
+        // Without it, damage in what was synced looks like what a power loss takes.
+        let _ = self.writer.note_synced(offset, now);
+    }
+
     /// A sync failed: its segments and names are not safe.
     pub fn sync_failed(&mut self, task: SyncTask) {
         let present = self.unsynced.len();
@@ -383,14 +396,14 @@ impl LogFiles {
 
     /// Ends in order: everything is synced, and the last segment says that it is whole.
     pub fn close(mut self, now: UnixMillis) -> io::Result<()> {
-        self.writer.seal(now)?;
         if !self.awaits_base
             && let Some(last) = self.manifest.increments.last_mut()
         {
             last.end_offset = i64::try_from(self.writer.end().get()).ok();
             self.is_unpublished = true;
         }
-        self.sync_task(now).carry_out(&*self.storage)
+        self.sync_task(now).carry_out(&*self.storage)?;
+        self.writer.close()
     }
 
     /// The last byte of the stream in the files.

@@ -29,6 +29,8 @@ impl Publication {
         let file = storage.open(&temporary, Open::Empty)?;
         file.write_all_at(0, &self.manifest)?;
         file.sync()?;
+        // No name may be in the manifest that a power loss can take away.
+        storage.sync_folder(&self.folder)?;
         storage.rename(&temporary, &self.folder.join(manifest_name(&self.name)))?;
         storage.sync_folder(&self.folder)
     }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use super::{LogFiles, LogFilesOptions, StreamPlace};
 use crate::{
     manifest::{LegacyState, MANIFEST_BYTES_MAX, Manifest, ManifestError, ManifestFile},
-    segment::{SegmentEnd, SegmentFlaw, SegmentWriter, Standing, StoredSegment, StreamName},
+    segment::{SegmentEnd, SegmentFlaw, SegmentState, SegmentWriter, Standing, StoredSegment, StreamName},
     storage::{Open, Storage, StoredFile},
 };
 
@@ -104,8 +104,12 @@ pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<F
     if manifest.is_empty() {
         return Ok(None);
     }
-    adopt_unnamed(storage, options, &mut manifest);
     let path_of = |file: &ManifestFile| options.folder.join(&file.name);
+    drop_unborn(storage, &mut manifest.increments, &path_of);
+    if manifest.is_empty() {
+        return Ok(None);
+    }
+    adopt_unnamed(storage, options, &mut manifest);
     let base = manifest.base.as_ref().map(|file| with_length(storage, path_of(file))).transpose()?;
     let files = manifest
         .increments
@@ -177,6 +181,22 @@ fn read_whole(file: &dyn StoredFile) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Drops the last increments as long as they are empty and have no side data: a power loss came when they were made.
+fn drop_unborn(
+    storage: &dyn Storage,
+    increments: &mut Vec<ManifestFile>,
+    path_of: &dyn Fn(&ManifestFile) -> PathBuf,
+) {
+    while let Some(path) = increments.last().map(path_of) {
+        let is_empty = storage.open(&path, Open::Existing).and_then(|file| file.is_empty()).unwrap_or(false);
+        let has_none = matches!(StoredSegment::open(storage, &path), Err(SegmentFlaw::NoSideData { .. }));
+        if !(is_empty && has_none) {
+            return;
+        }
+        increments.pop();
+    }
+}
+
 /// Segments that follow the last one named and that no manifest names yet: the process ended in between.
 fn adopt_unnamed(storage: &dyn Storage, options: &LogFilesOptions, manifest: &mut Manifest) {
     while let Some(last) = manifest.increments.last() {
@@ -184,7 +204,7 @@ fn adopt_unnamed(storage: &dyn Storage, options: &LogFilesOptions, manifest: &mu
         let open = |file: &ManifestFile| StoredSegment::open(storage, &options.folder.join(&file.name));
         let (Ok(before), Ok(after)) = (open(last), open(&next)) else { return };
         let follows = after.head.start == before.stated.end && after.head.chain == before.stated.chain;
-        if !(before.stated.is_sealed && follows) {
+        if !(before.stated.state == SegmentState::Sealed && follows) {
             return;
         }
         let preamble = u64::from(after.head.preamble);
@@ -219,6 +239,7 @@ fn segments_of_ours(
     if segments.is_empty() {
         return Ok(Err("there is no increment of ours".to_owned()));
     }
+    lose_what_was_not_safe(options, &mut segments)?;
     // What was appended behind the last border that survived is gone, and segments behind it with it.
     let torn = segments.iter().position(|segment| segment.standing(options.boot) == Standing::Torn);
     if let Some(torn) = torn {
@@ -239,6 +260,37 @@ fn segments_of_ours(
         }
     }
     Ok(Ok(segments))
+}
+
+/// After a power loss what was not synced may be there, or zeros, or nothing: only what the side data vouches for counts.
+fn lose_what_was_not_safe(
+    options: &LogFilesOptions,
+    segments: &mut Vec<StoredSegment>,
+) -> Result<(), LogFlaw> {
+    let is_safe = segments
+        .last()
+        .is_none_or(|last| last.head.boot == options.boot || last.stated.state == SegmentState::Closed);
+    if is_safe {
+        return Ok(());
+    }
+    for number in 0..segments.len() {
+        let segment = &mut segments[number];
+        let verified = segment.verified()?;
+        if verified == segment.end_present() && verified == segment.stated.end {
+            continue;
+        }
+        segment.bytes = segment.place(verified);
+        if verified < segment.synced
+            || segments[number + 1..].iter().any(|later| later.synced > later.head.start)
+        {
+            // Not what a power loss takes. Whoever replays it will find out where it is damaged.
+            segments[number].bytes = segments[number].bytes_found;
+            continue;
+        }
+        segments.truncate(number + 1);
+        break;
+    }
+    Ok(())
 }
 
 impl FoundLog {
@@ -288,22 +340,26 @@ impl FoundLog {
         let last = segments.last().expect("a log of ours has a segment");
         let Replayed { border, verified, db } = replayed;
         let chain = last.chain_at(border)?;
-        let bytes_cut = last.bytes.saturating_sub(last.place(border));
+        let bytes_cut = last.bytes_found.saturating_sub(last.place(border));
         let failed = |error| LogFlaw::Io { path: last.path.clone(), error };
-        let end = SegmentEnd { end: border, chain, is_sealed: false };
-        let is_safe = last.stated.is_sealed || last.head.boot == options.boot;
+        let end = SegmentEnd { end: border, chain, state: SegmentState::Open };
+        let is_closed = last.stated.state == SegmentState::Closed && border == last.stated.end;
+        let is_safe = (is_closed && verified == border) || last.head.boot == options.boot;
         let writer = SegmentWriter::reopen(&*storage, &last.path, last, end, options.boot).map_err(failed)?;
         let mut manifest = self.manifest;
         manifest.history.clear();
-        if let Some(last) = manifest.increments.last_mut() {
-            last.end_offset = None;
-        }
+        let last_file = manifest.increments.last_mut();
+        let was_closed = last_file.and_then(|last| last.end_offset.take()).is_some();
         let sealed_bytes = segments[..segments.len() - 1].iter().map(|segment| segment.bytes).sum();
         let base_bytes = self.base.as_ref().map_or(0, |(_, bytes)| *bytes);
         let stream = last.head.stream.clone();
         let place = StreamPlace { stream: stream.clone(), offset: border, db, chain };
         let sizes = (base_bytes, sealed_bytes);
         let mut files = LogFiles::resume(storage, options, manifest, writer, place, sizes);
+        if was_closed {
+            // Redis 8 would believe an end that the file has outgrown.
+            files.publish().map_err(failed)?;
+        }
         if !is_safe {
             let shared = verified.min(border);
             let mut ancestors = stream.ancestors;

@@ -25,10 +25,10 @@ use rejoin_protocol::{ByteCount, DbIndex, Offset, UnixMillis};
 
 pub use chain::Chain;
 pub use read::{SegmentFlaw, SegmentReader, Standing, StoredSegment};
-pub use side::{BootId, Mark, SegmentEnd, SegmentHead, StreamName};
+pub use side::{BootId, Mark, SegmentEnd, SegmentHead, SegmentState, StreamName};
 
 use crate::storage::{Open, Storage, StoredFile};
-use side::{END_AT, MARKS_AT, ROW_BYTES};
+use side::{MARKS_AT, ROW_BYTES, SYNCED_AT};
 
 /// Bytes between two marks.
 pub const MARK_EVERY_BYTES: u64 = 64 << 10;
@@ -66,6 +66,8 @@ pub struct SegmentWriter {
     marks_end: u64,
     /// Bytes of a failed append may stand behind the end.
     has_remains: bool,
+    /// How often the end was written.
+    turn: u64,
 }
 
 /// Both files of a segment, for whoever makes them survive a power loss.
@@ -92,21 +94,22 @@ impl SegmentWriter {
         head.preamble = preamble.len() as u32;
         // The side data goes first: a segment without any is taken for a stranger's.
         let side = storage.open(&side_path(path), Open::Empty)?;
-        let end = SegmentEnd { end: head.start, chain: head.chain, is_sealed: false };
         side.write_all_at(0, &head.encode())?;
-        side.write_all_at(END_AT, &end.encode())?;
-        let file = storage.open(path, Open::Empty)?;
-        file.write_all_at(0, &preamble)?;
-        Ok(Self {
+        let mut writer = Self {
             chain: Chain::from_value(head.chain),
             end: head.start,
             marked: head.start,
             marks_end: MARKS_AT,
             has_remains: false,
-            file,
+            turn: 0,
+            file: side.clone(),
             side,
             head,
-        })
+        };
+        writer.write_end(SegmentState::Open)?;
+        writer.file = storage.open(path, Open::Empty)?;
+        writer.file.write_all_at(0, &preamble)?;
+        Ok(writer)
     }
 
     /// Goes on with a segment that was read to its end, which `end` states: what stands behind it is cut off.
@@ -121,20 +124,24 @@ impl SegmentWriter {
         let side = storage.open(&side_path(path), Open::Existing)?;
         let head = SegmentHead { boot, ..segment.head.clone() };
         let kept = segment.marks.iter().take_while(|mark| mark.offset <= end.end).count();
-        let writer = Self {
+        let mut writer = Self {
             chain: Chain::from_value(end.chain),
             end: end.end,
             marked: kept.checked_sub(1).map_or(head.start, |last| segment.marks[last].offset),
             marks_end: MARKS_AT + (kept * ROW_BYTES) as u64,
             has_remains: false,
+            turn: segment.turn,
             file,
             side,
             head,
         };
-        writer.write_end(false)?;
+        writer.write_end(SegmentState::Open)?;
+        writer.file.write_all_at(0, &preamble(writer.head.db))?;
         writer.file.set_len(writer.bytes())?;
         writer.side.set_len(writer.marks_end)?;
         writer.side.write_all_at(0, &writer.head.encode())?;
+        // A power loss must not bring back that the log ends here.
+        writer.side.sync()?;
         Ok(writer)
     }
 
@@ -147,7 +154,7 @@ impl SegmentWriter {
         let (before, at) = ((self.end, self.chain.clone()), self.bytes());
         self.chain.update(bytes);
         self.end = self.end.advance(ByteCount::of(bytes.len()));
-        let written = self.write_end(false).and_then(|()| self.file.write_all_at(at, bytes));
+        let written = self.write_end(SegmentState::Open).and_then(|()| self.file.write_all_at(at, bytes));
         if let Err(error) = written {
             (self.end, self.chain) = before;
             self.has_remains = true;
@@ -156,7 +163,7 @@ impl SegmentWriter {
                 self.has_remains = false;
             }
             // A failure leaves the end too far, which reads as an append that was lost: so it was.
-            let _ = self.write_end(false);
+            let _ = self.write_end(SegmentState::Open);
             return Err(error);
         }
         if self.end.since(self.marked).get() >= MARK_EVERY_BYTES {
@@ -178,19 +185,32 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// States that nothing will be appended.
+    /// Notes that everything up to `offset` survives a power loss: what is wrong before it is damage, not loss.
+    pub fn note_synced(&self, offset: Offset, now: UnixMillis) -> io::Result<()> {
+        if offset <= self.head.start {
+            return Ok(());
+        }
+        let synced = Mark { offset, wall: now, chain: 0 };
+        self.side.write_all_at(SYNCED_AT, &synced.encode())
+    }
+
+    /// States that the log goes on in another segment.
     pub fn seal(&mut self, now: UnixMillis) -> io::Result<()> {
         self.mark(now)?;
-        self.write_end(true)
+        self.write_end(SegmentState::Sealed)
     }
 
-    fn write_end(&self, is_sealed: bool) -> io::Result<()> {
-        let end = SegmentEnd { is_sealed, ..self.end_now() };
-        self.side.write_all_at(END_AT, &end.encode())
+    /// States that the log ends here, once all of it is safe.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.write_end(SegmentState::Closed)?;
+        self.side.sync()
     }
 
-    fn end_now(&self) -> SegmentEnd {
-        SegmentEnd { end: self.end, chain: self.chain.value(), is_sealed: false }
+    fn write_end(&mut self, state: SegmentState) -> io::Result<()> {
+        let end = SegmentEnd { end: self.end, chain: self.chain.value(), state };
+        self.turn += 1;
+        let (at, row) = end.encode(self.turn);
+        self.side.write_all_at(at, &row)
     }
 
     /// What it is.

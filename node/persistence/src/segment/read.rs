@@ -10,8 +10,8 @@ use rejoin_protocol::{ByteCount, Offset};
 use thiserror::Error;
 
 use super::{
-    BootId, Chain, Mark, SegmentEnd, SegmentHead, preamble,
-    side::{END_AT, HEAD_BYTES, MARKS_AT, ROW_BYTES},
+    BootId, Chain, Mark, SegmentEnd, SegmentHead, SegmentState, preamble,
+    side::{ENDS_AT, HEAD_BYTES, MARKS_AT, ROW_BYTES},
     side_path,
 };
 use crate::storage::{Open, Storage, StoredFile};
@@ -90,8 +90,16 @@ pub struct StoredSegment {
     pub stated: SegmentEnd,
     /// Its marks, those behind the stated end left out.
     pub marks: Vec<Mark>,
-    /// The file's length.
+    /// Bytes of the file that are read.
     pub bytes: u64,
+    /// The file's length.
+    pub bytes_found: u64,
+    /// Up to where it was known to survive a power loss.
+    pub synced: Offset,
+    /// Where it ended before the last append.
+    older: Option<SegmentEnd>,
+    /// How often its end was written.
+    pub(super) turn: u64,
     file: Arc<dyn StoredFile>,
 }
 
@@ -106,21 +114,36 @@ impl StoredSegment {
             side => side.map_err(failed)?,
         };
         let mut head = [0; HEAD_BYTES];
-        let mut end = [0; ROW_BYTES];
-        for (at, into) in [(0, &mut head[..]), (END_AT, &mut end[..])] {
-            match side.read_exact_at(at, into) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
-                read => read.map_err(failed)?,
-            }
+        match side.read_exact_at(0, &mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
+            read => read.map_err(failed)?,
         }
+        // Rows that were not written yet are zeros.
+        let mut rows = [0; 3 * ROW_BYTES];
+        let present = side.len().map_err(failed)?.saturating_sub(ENDS_AT).min(rows.len() as u64) as usize;
+        side.read_exact_at(ENDS_AT, &mut rows[..present]).map_err(failed)?;
         let head = SegmentHead::decode(&head).ok_or_else(foreign)?;
-        let stated = SegmentEnd::decode(&end).ok_or_else(foreign)?;
+        let [latest, older] = SegmentEnd::decode(&rows);
+        let (stated, turn) = latest.ok_or_else(foreign)?;
         if stated.end < head.start {
             return Err(foreign());
         }
+        let older = older.map(|(end, _)| end).filter(|older| older.end < stated.end);
+        let synced = Mark::decode(&rows[2 * ROW_BYTES..]).map_or(head.start, |mark| mark.offset);
         let marks = read_marks(&*side, &head, stated).map_err(failed)?;
         let bytes = file.len().map_err(failed)?;
-        Ok(Self { path: path.to_owned(), head, stated, marks, bytes, file })
+        Ok(Self {
+            path: path.to_owned(),
+            head,
+            stated,
+            marks,
+            bytes,
+            bytes_found: bytes,
+            synced,
+            older,
+            turn,
+            file,
+        })
     }
 
     /// Where the byte behind `offset` stands in the file.
@@ -142,11 +165,54 @@ impl StoredSegment {
         match self.bytes.cmp(&self.place(self.stated.end)) {
             std::cmp::Ordering::Equal => Standing::Whole,
             std::cmp::Ordering::Less => Standing::Torn,
-            std::cmp::Ordering::Greater if self.stated.is_sealed || self.head.boot == boot => {
+            std::cmp::Ordering::Greater
+                if self.stated.state != SegmentState::Open || self.head.boot == boot =>
+            {
                 Standing::Touched
             }
             std::cmp::Ordering::Greater => Standing::Uncertain,
         }
+    }
+
+    /// The first place behind `offset` at which the chained checksum is known, and what it is there.
+    fn next_check(&self, offset: Offset) -> Option<(Offset, u64)> {
+        let after = self.marks.partition_point(|mark| mark.offset <= offset);
+        let ends = self.older.into_iter().chain([self.stated]).map(|end| (end.end, end.chain));
+        let mark = self.marks.get(after).map(|mark| (mark.offset, mark.chain));
+        mark.into_iter().chain(ends).filter(|(at, _)| *at > offset).min_by_key(|(at, _)| *at)
+    }
+
+    /// The last place at which the bytes are known to be right, from what was synced on: what a power loss has left.
+    pub fn verified(&self) -> Result<Offset, SegmentFlaw> {
+        let end = self.end_present();
+        let known = self.synced.min(end);
+        let before = self.marks.iter().rev().find(|mark| mark.offset <= known);
+        let (mut good, value) =
+            before.map_or((self.head.start, self.head.chain), |mark| (mark.offset, mark.chain));
+        let mut chain = Chain::from_value(value);
+        while let Some((at, value)) = self.next_check(good).filter(|(at, _)| *at <= end) {
+            self.sum_up(&mut chain, good, at)?;
+            if chain.value() != value {
+                break;
+            }
+            good = at;
+        }
+        Ok(good)
+    }
+
+    /// Takes the bytes behind `from` up to `to` into the chain.
+    fn sum_up(&self, chain: &mut Chain, from: Offset, to: Offset) -> Result<(), SegmentFlaw> {
+        let mut position = from;
+        let mut buffer = vec![0; PIECE_BYTES];
+        while position < to {
+            let count = usize::try_from(to.since(position).get()).unwrap_or(usize::MAX).min(PIECE_BYTES);
+            self.file
+                .read_exact_at(self.place(position), &mut buffer[..count])
+                .map_err(|error| SegmentFlaw::Io { path: self.path.clone(), error })?;
+            chain.update(&buffer[..count]);
+            position = position.advance(ByteCount::of(count));
+        }
+        Ok(())
     }
 
     /// Its bytes, from the first of the stream on.
@@ -157,7 +223,6 @@ impl StoredSegment {
             chain: Chain::from_value(self.head.chain),
             at: self.head.start,
             good: self.head.start,
-            next_mark: 0,
             buffer: Vec::new(),
         }
     }
@@ -165,18 +230,10 @@ impl StoredSegment {
     /// The chained checksum at `at`, computed from the last mark before it.
     pub fn chain_at(&self, at: Offset) -> Result<u64, SegmentFlaw> {
         let before = self.marks.iter().rev().find(|mark| mark.offset <= at);
-        let (mut position, value) =
+        let (position, value) =
             before.map_or((self.head.start, self.head.chain), |mark| (mark.offset, mark.chain));
         let mut chain = Chain::from_value(value);
-        let mut buffer = vec![0; PIECE_BYTES];
-        while position < at {
-            let count = usize::try_from(at.since(position).get()).unwrap_or(usize::MAX).min(PIECE_BYTES);
-            self.file
-                .read_exact_at(self.place(position), &mut buffer[..count])
-                .map_err(|error| SegmentFlaw::Io { path: self.path.clone(), error })?;
-            chain.update(&buffer[..count]);
-            position = position.advance(ByteCount::of(count));
-        }
+        self.sum_up(&mut chain, position, at)?;
         Ok(chain.value())
     }
 }
@@ -213,7 +270,6 @@ pub struct SegmentReader<'a> {
     at: Offset,
     /// The last byte known to be right.
     good: Offset,
-    next_mark: usize,
     buffer: Vec<u8>,
 }
 
@@ -222,23 +278,21 @@ impl SegmentReader<'_> {
     pub fn next_piece(&mut self) -> Result<Option<&[u8]>, SegmentFlaw> {
         let segment = self.segment;
         let failed = |error| SegmentFlaw::Io { path: segment.path.clone(), error };
-        if self.at == segment.head.start {
+        if self.at == segment.head.start && segment.bytes >= u64::from(segment.head.preamble) {
             self.check_preamble()?;
         }
         let end = segment.end_present();
         if self.at >= end {
             return Ok(None);
         }
-        let mark = segment.marks.get(self.next_mark).map(|mark| (mark.offset, mark.chain));
-        let stated = (segment.stated.end, segment.stated.chain);
-        let (check_at, value) = mark.unwrap_or(stated);
-        let until = if check_at > self.at { check_at.min(end) } else { end };
+        let check = segment.next_check(self.at);
+        let until = check.map_or(end, |(at, _)| at.min(end));
         let count = usize::try_from(until.since(self.at).get()).unwrap_or(usize::MAX).min(PIECE_BYTES);
         self.buffer.resize(count, 0);
         segment.file.read_exact_at(segment.place(self.at), &mut self.buffer).map_err(failed)?;
         self.chain.update(&self.buffer);
         self.at = self.at.advance(ByteCount::of(count));
-        if self.at == check_at {
+        if let Some((_, value)) = check.filter(|(at, _)| *at == self.at) {
             if self.chain.value() != value {
                 return Err(SegmentFlaw::Damaged {
                     path: segment.path.clone(),
@@ -249,7 +303,6 @@ impl SegmentReader<'_> {
                 });
             }
             self.good = self.at;
-            self.next_mark += usize::from(mark.is_some());
         }
         Ok(Some(&self.buffer))
     }

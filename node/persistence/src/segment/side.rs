@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!     0  head: which stream, from where, written by whom          (HEAD_BYTES, rewritten when a start opens it again)
-//!  1024  end: how long the segment is, and the chain there        (one sector; rewritten before every append)
+//!  1024  end: how long the segment is, and the chain there        (two rows, written in turn before every append)
+//!  1088  synced: up to where all of it had survived a power loss  (one row, same sector; a lower bound)
 //!  1536  marks: offset, wall time and chain, about every 64 KiB and before each sync; only ever appended
 //! ```
 //!
 //! Numbers are little endian. Head, end and each mark carry a checksum of their own. The end is written *before* the
 //! bytes that it counts: a segment that is longer than its end says was written by somebody else, one that is shorter
-//! lost its last append to a crash.
+//! lost its last append to a crash. Of the two rows for the end the later one counts; one that was torn leaves the other.
 
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
@@ -24,12 +25,14 @@ const HEAD_CHECKSUM_AT: usize = HEAD_FIXED_BYTES + ANCESTORS_MAX * ANCESTOR_BYTE
 
 /// Bytes of the head.
 pub(super) const HEAD_BYTES: usize = 1024;
-/// Where the end stands.
-pub(super) const END_AT: u64 = HEAD_BYTES as u64;
+/// Where the two rows for the end stand, in one sector.
+pub(super) const ENDS_AT: u64 = HEAD_BYTES as u64;
+/// Where it says what was synced: a mark.
+pub(super) const SYNCED_AT: u64 = ENDS_AT + 2 * ROW_BYTES as u64;
 /// Bytes of an end, and of a mark.
 pub(super) const ROW_BYTES: usize = 32;
 /// Where the marks begin.
-pub(super) const MARKS_AT: u64 = END_AT + 512;
+pub(super) const MARKS_AT: u64 = ENDS_AT + 512;
 
 /// One run of the operating system, from power on to power off: what was written in the same run was lost by nobody but a
 /// process.
@@ -71,8 +74,31 @@ pub struct SegmentEnd {
     pub end: Offset,
     /// The chained checksum there.
     pub chain: u64,
-    /// It was closed in order: nothing will be appended.
-    pub is_sealed: bool,
+    /// Whether more may follow.
+    pub state: SegmentState,
+}
+
+/// Whether more may follow in a segment, or in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SegmentState {
+    /// It is being written.
+    Open,
+    /// The log goes on in another segment.
+    Sealed,
+    /// The log ends here: the node ended in order, and everything was synced before.
+    Closed,
+}
+
+impl SegmentState {
+    const ALL: [(u64, Self); 3] = [(0, Self::Open), (1, Self::Sealed), (2, Self::Closed)];
+
+    fn number(self) -> u64 {
+        Self::ALL.iter().find(|(_, state)| *state == self).map_or(0, |(number, _)| *number)
+    }
+
+    fn of(number: u64) -> Option<Self> {
+        Self::ALL.iter().find(|(own, _)| *own == number).map(|(_, state)| *state)
+    }
 }
 
 /// A place within a segment.
@@ -133,14 +159,21 @@ impl SegmentHead {
 }
 
 impl SegmentEnd {
-    pub(super) fn encode(&self) -> [u8; ROW_BYTES] {
-        encode_row([self.end.get(), self.chain, u64::from(self.is_sealed)])
+    /// The `turn`-th end that is written, and where.
+    pub(super) fn encode(&self, turn: u64) -> (u64, [u8; ROW_BYTES]) {
+        let row = encode_row([self.end.get(), self.chain, turn << 2 | self.state.number()]);
+        (ENDS_AT + turn % 2 * ROW_BYTES as u64, row)
     }
 
-    /// `None` for whatever is no end of ours.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let [end, chain, sealed] = decode_row(bytes)?;
-        Some(Self { end: Offset::new(end), chain, is_sealed: sealed == 1 })
+    /// The two rows, the later one first, each with its turn; `None` for what is no end of ours.
+    pub(super) fn decode(rows: &[u8]) -> [Option<(Self, u64)>; 2] {
+        let end = |row: &[u8]| {
+            let [end, chain, turn] = decode_row(row)?;
+            Some((Self { end: Offset::new(end), chain, state: SegmentState::of(turn & 3)? }, turn >> 2))
+        };
+        let mut ends = [end(rows), rows.get(ROW_BYTES..).and_then(end)];
+        ends.sort_by_key(|end| std::cmp::Reverse(end.map(|(_, turn)| turn)));
+        ends
     }
 }
 
@@ -205,6 +238,14 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
+    /// Side data's two rows when one was written.
+    fn rows(end: SegmentEnd, turn: u64) -> [u8; 2 * ROW_BYTES] {
+        let mut rows = [0; 2 * ROW_BYTES];
+        let (at, row) = end.encode(turn);
+        rows[(at - ENDS_AT) as usize..][..ROW_BYTES].copy_from_slice(&row);
+        rows
+    }
+
     fn head() -> SegmentHead {
         let id = |byte| ReplicationId::from_random([byte; 20]);
         SegmentHead {
@@ -224,8 +265,9 @@ mod tests {
     #[test]
     fn what_was_written_is_read() {
         assert_eq!(SegmentHead::decode(&head().encode()), Some(head()));
-        let end = SegmentEnd { end: Offset::new(77), chain: 5, is_sealed: true };
-        assert_eq!(SegmentEnd::decode(&end.encode()), Some(end));
+        let end = SegmentEnd { end: Offset::new(77), chain: 5, state: SegmentState::Sealed };
+        assert_eq!(SegmentEnd::decode(&rows(end, 8)), [Some((end, 8)), None]);
+        assert_eq!(SegmentEnd::decode(&rows(end, 9)), [Some((end, 9)), None]);
         let mark = Mark { offset: Offset::new(77), wall: UnixMillis::new(-3), chain: 5 };
         assert_eq!(Mark::decode(&mark.encode()), Some(mark));
     }
@@ -241,18 +283,23 @@ mod tests {
         for len in 0..HEAD_CHECKSUM_AT + 8 {
             assert_eq!(SegmentHead::decode(&whole[..len]), None);
         }
-        let row = SegmentEnd { end: Offset::new(77), chain: 5, is_sealed: false }.encode();
-        for bit in 0..ROW_BYTES * 8 {
-            let mut bytes = row;
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SegmentEnd::decode(&bytes), None, "bit {bit}");
+        let end = |end| SegmentEnd { end: Offset::new(end), chain: 5, state: SegmentState::Closed };
+        let (older, newer) = (end(70).encode(4), end(77).encode(5));
+        let both = [older.1, newer.1].concat();
+        assert_eq!(SegmentEnd::decode(&both), [Some((end(77), 5)), Some((end(70), 4))]);
+        for bit in 0..2 * ROW_BYTES * 8 {
+            let mut rows: [u8; 2 * ROW_BYTES] = both.clone().try_into().unwrap();
+            rows[bit / 8] ^= 1 << (bit % 8);
+            let left = if bit < ROW_BYTES * 8 { (end(77), 5) } else { (end(70), 4) };
+            assert_eq!(SegmentEnd::decode(&rows), [Some(left), None], "bit {bit}");
         }
+        assert_eq!(SegmentEnd::decode(&[0; 2 * ROW_BYTES]), [None, None]);
         assert_eq!(Mark::decode(&[0; ROW_BYTES]), None, "a hole is no mark");
     }
 
     #[test]
     fn an_end_at_the_very_beginning_is_one() {
-        let end = SegmentEnd { end: Offset::ZERO, chain: 0, is_sealed: false };
-        assert_eq!(SegmentEnd::decode(&end.encode()), Some(end));
+        let end = SegmentEnd { end: Offset::ZERO, chain: 0, state: SegmentState::Open };
+        assert_eq!(SegmentEnd::decode(&rows(end, 0)), [Some((end, 0)), None]);
     }
 }
