@@ -112,7 +112,7 @@ fn save_commands_reply_as_those_of_redis() {
         assert_eq!(say(client, "EXEC"), "*[+Background saving scheduled]");
     }
     for server in &pair {
-        wait::until("the scheduled save", || Ok(info_number(server, "persistence", "rdb_saves")? == 2))
+        wait::until("the scheduled save", || Ok(info_number(server, "persistence", "rdb_saves")? == 1))
             .unwrap();
     }
 }
@@ -457,7 +457,7 @@ fn while_it_loads_it_answers_what_redis_answers() {
         "CONFIG SET hz 11",
         "CLIENT GETNAME",
         "COMMAND COUNT x",
-        "OBJECT HELP",
+        "OBJECT ENCODING a",
         "SLOWLOG LEN",
         "LATENCY RESET",
         "MEMORY USAGE a",
@@ -472,7 +472,6 @@ fn while_it_loads_it_answers_what_redis_answers() {
         "RESET",
         "DISCARD",
         "BLPOP a 0",
-        "XADD",
     ];
     let mut keys = 500_000;
     let ours = loop {
@@ -511,11 +510,10 @@ fn a_load_can_be_broken_off_and_leaves_the_file_as_it_is() {
     loop {
         let dir = large_dump(keys);
         let before = fs::metadata(dir.path().join("dump.rdb")).unwrap();
-        let (mut program, mut client, _) = start_loading(&node(), dir.path(), &["--save", "1 1"]);
+        let (mut program, _client, _) = start_loading(&node(), dir.path(), &["--save", "1 1"]);
         program.signal(Signal::TERM).unwrap();
-        let was_loading = replies_while_loading(&mut client, &["GET a"]).is_some();
         let status = program.wait().unwrap();
-        if !was_loading {
+        if program.printed().contains("DB loaded from disk") {
             assert!(keys < 10_000_000, "a load cannot be observed");
             keys *= 2;
             continue;
