@@ -11,6 +11,7 @@ mod latency;
 mod load;
 mod memory;
 mod redis_benchmark;
+mod saving;
 mod table;
 
 use anyhow::Result;
@@ -70,6 +71,8 @@ pub struct Plan {
     pub with_memory: bool,
     /// Whether to measure latencies with and without full syncs too.
     pub with_latency: bool,
+    /// Whether to measure saves and loads too.
+    pub with_saving: bool,
 }
 
 impl Default for Plan {
@@ -83,6 +86,7 @@ impl Default for Plan {
             tests: ["get", "set", "incr", "hset"].map(str::to_owned).to_vec(),
             with_memory: true,
             with_latency: true,
+            with_saving: true,
         }
     }
 }
@@ -114,6 +118,12 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
     }
     if plan.with_latency {
         latency::compare(&redis, node, plan.keys, plan.rounds, plan.seconds)?;
+    }
+    if plan.with_saving {
+        saving::compare(&redis, node, plan.keys, plan.rounds)?;
+    }
+    if plan.tests.is_empty() {
+        return Ok(Vec::new());
     }
     let do_nothing = DoNothingServer::start()?;
     let mut outcomes = Vec::new();
