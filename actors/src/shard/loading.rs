@@ -24,7 +24,7 @@ use crate::{
 pub(crate) async fn load(
     shard: &SharedShard,
     storage: Arc<dyn Storage>,
-    reports: mpsc::Sender<ShardMessage>,
+    reports: mpsc::WeakSender<ShardMessage>,
     tells: bool,
 ) -> Result<(), String> {
     recovery::recover(shard, storage, reports).await?;

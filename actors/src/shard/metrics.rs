@@ -34,6 +34,8 @@ const COUNTERS: &[CounterRow] = &[
     ("rejoin_partial_syncs_total", Unit::Count, "Partial syncs served.", |engine| engine.status.sync_partial_ok),
     ("rejoin_partial_syncs_refused_total", Unit::Count, "Partial syncs refused.", |engine| engine.status.sync_partial_err),
     ("rejoin_saves_total", Unit::Count, "Saves of dump.rdb begun.", |engine| engine.stats.saves),
+    ("rejoin_log_rewrites_total", Unit::Count, "Bases of the log written or tried.", |engine| engine.status.log.rewrites),
+    ("rejoin_log_delayed_syncs_total", Unit::Count, "Syncs of the log that were due while another ran.", |engine| engine.status.log.delayed_syncs),
     ("rejoin_cpu_microseconds", Unit::Microseconds, "CPU time of all threads.", |engine| engine.status.process.cpu_user_micros + engine.status.process.cpu_sys_micros),
     ("rejoin_shard_cpu_microseconds", Unit::Microseconds, "CPU time of the thread that executes commands.", |engine| engine.status.process.shard_cpu_user_micros + engine.status.process.shard_cpu_sys_micros),
 ];
@@ -57,8 +59,17 @@ const GAUGES: &[GaugeRow] = &[
     ("rejoin_replication_offset_bytes", Unit::Bytes, "The last byte of the stream.", |engine| engine.log.offset().get() as f64),
     ("rejoin_replication_lag_bytes", Unit::Bytes, "How far the replica that is furthest behind is behind.", replication_lag),
     ("rejoin_replication_history_bytes", Unit::Bytes, "Bytes of the stream from which a replica may continue.", |engine| engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get()) as f64),
+    ("rejoin_log_bytes", Unit::Bytes, "Bytes of the log's base and increments on disk.", |engine| engine.status.log.bytes as f64),
+    ("rejoin_log_base_bytes", Unit::Bytes, "Bytes of the log's base on disk.", |engine| engine.status.log.base_bytes as f64),
+    ("rejoin_log_unsynced_bytes", Unit::Bytes, "Bytes of the log that a power loss may take.", log_unsynced),
+    ("rejoin_log_is_failing", Unit::Count, "1 while the log cannot be written and writes are refused.", |engine| f64::from(u8::from(engine.status.log.write_error.is_some()))),
     ("rejoin_master_link_is_up", Unit::Count, "1 for a replica that follows its master.", |engine| f64::from(u8::from(engine.status.upstream.as_ref().is_some_and(|upstream| upstream.state == "connected")))),
 ];
+
+fn log_unsynced(engine: &Engine) -> f64 {
+    let log = &engine.status.log;
+    if log.is_on { engine.log.offset().since(log.offset_synced).get() as f64 } else { 0.0 }
+}
 
 fn replication_lag(engine: &Engine) -> f64 {
     let acknowledged = engine.status.replicas.iter().map(|replica| replica.offset).min();

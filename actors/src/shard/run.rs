@@ -151,8 +151,6 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
         }
         let (report, loading) = (started.clone(), shard.clone());
         spawn_guarded(&events, "loading", async move {
-            // Nobody is left to load for.
-            let Some(reports) = reports.upgrade() else { return };
             let outcome = loading::load(&loading, storage, reports, !waits_for_load).await;
             if waits_for_load {
                 let _ = report.send(outcome.map(|()| addresses).map_err(CannotServe::Data));
@@ -276,6 +274,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         is_saved_for_good: false,
         shutdown: None,
         storage: seed.storage,
+        reports: seed.reports,
         save: None,
         saves_begun: 0,
         tls: seed.tls,

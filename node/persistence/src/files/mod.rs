@@ -12,17 +12,14 @@
 //!   since, and not before it lies there whole;
 //! * an increment that no manifest names yet is found by its name and its side data ([`recover`]).
 
+pub mod history;
 mod publish;
 pub mod recover;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use rejoin_protocol::{DbIndex, Offset, UnixMillis};
 
@@ -30,7 +27,7 @@ pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
-    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble, side_path},
+    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble},
     storage::{Listed, Storage},
 };
 
@@ -335,12 +332,8 @@ impl LogFiles {
             .chain(replaced.base)
             .chain(replaced.increments)
             .collect();
-        let mut retired = Retired::default();
-        for file in files {
-            let path = self.options.folder.join(&file.name);
-            retired.add(path, self.options.history.as_deref());
-        }
-        retired
+        let paths = files.iter().map(|file| self.options.folder.join(&file.name)).collect();
+        Retired { history: self.options.history.clone(), files: paths }
     }
 
     /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.
@@ -406,6 +399,13 @@ impl LogFiles {
         self.writer.close()
     }
 
+    /// Ends for good, while the stream goes on without these files: a start that loads them must take another name for
+    /// what it goes on with.
+    pub fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.writer.abandon()?;
+        self.sync_task(now).carry_out(&*self.storage)
+    }
+
     /// The last byte of the stream in the files.
     #[must_use]
     pub fn end(&self) -> Offset {
@@ -417,6 +417,11 @@ impl LogFiles {
     pub fn place(&self) -> StreamPlace {
         let (stream, offset) = (self.stream.clone(), self.end());
         StreamPlace { stream, offset, db: self.db, chain: self.writer.chain() }
+    }
+
+    /// Settings that may change while the log is written.
+    pub fn configure(&mut self, segment_bytes: u64, history: Option<PathBuf>) {
+        (self.options.segment_bytes, self.options.history) = (segment_bytes, history);
     }
 
     /// What is live.
@@ -448,9 +453,4 @@ impl LogFiles {
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
-}
-
-/// Whether a file is a segment: it has side data.
-fn is_segment(storage: &dyn Storage, path: &Path) -> bool {
-    storage.open(&side_path(path), crate::storage::Open::Existing).is_ok()
 }

@@ -98,6 +98,12 @@ pub struct Resumed {
     pub bytes_cut: u64,
 }
 
+/// What the manifest on disk names; nothing if there is none or it cannot be read. For a log that begins anew.
+#[must_use]
+pub fn names_in_use(storage: &dyn Storage, options: &LogFilesOptions) -> Manifest {
+    read_manifest(storage, options).ok().flatten().unwrap_or_default()
+}
+
 /// Looks at the log's folder. `None` when there is no log.
 pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<FoundLog>, LogFlaw> {
     let Some(mut manifest) = read_manifest(storage, options)? else { return Ok(None) };
