@@ -102,6 +102,8 @@ pub struct Shard {
     pub(crate) events: NodeEvents,
     /// Set when the node is to stop; tasks end when they see it.
     pub(crate) stopping: bool,
+    /// The data is saved for good: the stream gets nothing more that a start from that file would not know.
+    pub(crate) is_saved_for_good: bool,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<PendingShutdown>,
     /// Where files are kept, relative to `dir`.
