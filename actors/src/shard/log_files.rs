@@ -42,6 +42,7 @@ const SYNC_PERIOD: Duration = Duration::from_secs(1);
 const TRIM_PERIOD: Duration = Duration::from_secs(1);
 /// How long after a base that failed the next is tried.
 const BASE_RETRY_PERIOD: Duration = Duration::from_secs(10);
+const URGENT_BASE_RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the files are kept for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -519,9 +520,9 @@ impl Shard {
     fn begin_base_if_due(&mut self) {
         let Some(disk) = &self.disk else { return };
         let (log, status) = (&self.engine.settings.log, &self.engine.status.log);
-        if status.rewrite_began.is_some()
-            || disk.base_failed_at.is_some_and(|at| at.elapsed() < BASE_RETRY_PERIOD)
-        {
+        // Clients wait for a base that is to make the log whole.
+        let pause = if disk.needs_base { URGENT_BASE_RETRY_PERIOD } else { BASE_RETRY_PERIOD };
+        if status.rewrite_began.is_some() || disk.base_failed_at.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
         let (bytes, base_bytes) = (disk.files.bytes(), disk.files.base_bytes().max(1));
