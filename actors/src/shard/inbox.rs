@@ -192,7 +192,8 @@ impl Shard {
             }
         }
         let offset = self.visible();
-        if self.engine.role == Role::Master && !self.engine.status.replicas.is_empty() {
+        let has_replicas = !self.engine.status.replicas.is_empty();
+        if self.engine.role == Role::Master && has_replicas && !self.is_saved_for_good {
             self.ask_replicas();
         }
         offset

@@ -17,7 +17,7 @@ use crate::{
     shard::{Shard, SharedShard, recovery, upstream::MASTER_SESSION},
 };
 
-/// Loads what is on disk and lets the node begin.
+/// Loads what is on disk and lets the node begin; `tells` that as an event.
 ///
 /// # Errors
 /// Why it must not, in words for the operator.
@@ -25,9 +25,10 @@ pub(crate) async fn load(
     shard: &SharedShard,
     storage: Arc<dyn Storage>,
     reports: mpsc::WeakSender<ShardMessage>,
+    tells: bool,
 ) -> Result<(), String> {
     recovery::recover(shard, storage, reports).await?;
-    shard.borrow_mut().begin_after_load();
+    shard.borrow_mut().begin_after_load(tells);
     Ok(())
 }
 
@@ -36,29 +37,40 @@ pub(crate) async fn load(
 /// # Errors
 /// What is wrong with it, in words for the operator.
 pub(crate) async fn load_dump(shard: &SharedShard, storage: &dyn Storage) -> Result<(), String> {
+    let drops_expired = shard.borrow().engine.settings.replicaof.is_none();
+    if let Some(base) = read_dump(shard, storage, drops_expired).await? {
+        shard.borrow_mut().adopt_dump(base);
+    }
+    Ok(())
+}
+
+/// Reads `dbfilename`, if it is there.
+///
+/// # Errors
+/// What is wrong with it, in words for the operator.
+pub(crate) async fn read_dump(
+    shard: &SharedShard,
+    storage: &dyn Storage,
+    drops_expired: bool,
+) -> Result<Option<LoadedBase>, String> {
     let name = shard.borrow().engine.settings.dbfilename.clone();
     let fatal = |reason: String| format!("{reason}\nFatal error loading the DB, check server logs. Exiting.");
     let opened = storage.open(Path::new(&name), Open::Existing);
     let (file, bytes) = match opened.and_then(|file| file.len().map(|bytes| (file, bytes))) {
         Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             let why = crate::words_of(&error);
             return Err(fatal(format!("Fatal error: can't open the RDB file {name} for reading: {why}")));
         }
     };
     let begun = Instant::now();
-    let is_master = {
-        let mut shard = shard.borrow_mut();
-        shard.engine.begin_loading(bytes);
-        shard.engine.settings.replicaof.is_none()
-    };
-    let base = load_file(shard, file, Path::new(&name), is_master)
+    shard.borrow_mut().engine.begin_loading(bytes);
+    let base = load_file(shard, file, Path::new(&name), drops_expired)
         .await
         .map_err(|reason| fatal(format!("Error loading the RDB file {reason}")))?;
-    shard.borrow_mut().adopt_dump(base);
     tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
-    Ok(())
+    Ok(Some(base))
 }
 
 /// Loads one snapshot file of a start.
@@ -92,21 +104,23 @@ impl Shard {
     }
 
     /// The data is there: clients are served, and the master is followed.
-    fn begin_after_load(&mut self) {
+    fn begin_after_load(&mut self, tells: bool) {
         self.set_clock();
         self.engine.saving.last_saved = self.engine.now;
         self.engine.stats.changes_since_save = 0;
         // What the log told of is done and saved.
         self.engine.take_flush();
         self.engine.end_loading();
-        self.events.report(NodeEvent::Loaded);
+        if tells {
+            self.events.report(NodeEvent::Loaded);
+        }
         if let Some((host, port)) = self.engine.settings.replicaof.clone() {
             self.follow(host, port);
         }
     }
 
     /// Takes over what was loaded, and the stream's place with it.
-    fn adopt_dump(&mut self, base: LoadedBase) {
+    pub(crate) fn adopt_dump(&mut self, base: LoadedBase) {
         let LoadedBase { keyspace, summary, expired } = base;
         let expired_count = expired.len() as u64;
         let loaded_count = summary.keys.saturating_sub(expired_count);

@@ -17,6 +17,7 @@ pub(crate) mod connection;
 mod descriptors;
 pub(crate) mod effects;
 pub(crate) mod execute;
+mod history;
 mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;
@@ -102,6 +103,8 @@ pub struct Shard {
     pub(crate) events: NodeEvents,
     /// Set when the node is to stop; tasks end when they see it.
     pub(crate) stopping: bool,
+    /// The data is saved for good: the stream gets nothing more that a start from that file would not know.
+    pub(crate) is_saved_for_good: bool,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<PendingShutdown>,
     /// Where files are kept, relative to `dir`.
