@@ -84,7 +84,7 @@ struct BenchOptions {
     /// Commands per pipeline.
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     pipelines: Vec<u32>,
-    /// Tests of redis-benchmark by its names (get, lpush, lrange_100 ...), or `all`, or `none`.
+    /// Tests of redis-benchmark by its names (get, lpush, lrange_100 ...), or `all`.
     #[arg(long, value_delimiter = ',', default_value = "get,set,incr,hset")]
     tests: Vec<String>,
     /// Leave out memory per key.
@@ -93,9 +93,9 @@ struct BenchOptions {
     /// Leave out latencies with and without full syncs.
     #[arg(long)]
     no_latency: bool,
-    /// Leave out saves and loads.
+    /// Leave out saving to a file and loading from it.
     #[arg(long)]
-    no_saving: bool,
+    no_files: bool,
 }
 
 fn main() -> ExitCode {
@@ -131,12 +131,10 @@ fn run(cli: Cli) -> Result<()> {
 
 impl From<BenchOptions> for bench::Plan {
     fn from(options: BenchOptions) -> Self {
-        let BenchOptions { keys, rounds, seconds, sizes, pipelines, tests, no_memory, no_latency, no_saving } =
+        let BenchOptions { keys, rounds, seconds, sizes, pipelines, tests, no_memory, no_latency, no_files } =
             options;
         let tests = if tests.iter().any(|test| test == "all") {
             bench::ALL_TESTS.map(str::to_owned).to_vec()
-        } else if tests.iter().any(|test| test == "none") {
-            Vec::new()
         } else {
             tests
         };
@@ -149,7 +147,7 @@ impl From<BenchOptions> for bench::Plan {
             tests,
             with_memory: !no_memory,
             with_latency: !no_latency,
-            with_saving: !no_saving,
+            with_files: !no_files,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The node beside redis-server 7.0.15 in one run: throughput, CPU per operation, memory per key and
-//! latency beside a snapshot, as ratios.
+//! The node beside redis-server 7.0.15 in one run: throughput, CPU per operation, memory per key, latency beside a
+//! snapshot, saving and loading, as ratios.
 //!
 //! Figures of one machine mean little elsewhere; ratios of the same minutes on the same machine mean more. So both servers
 //! run side by side with the same data, measurements alternate between them, and what is reported is the median of the
@@ -7,11 +7,11 @@
 //! is the server's CPU time per operation; throughput stands beside that of a server which does nothing.
 
 mod do_nothing;
+mod files;
 mod latency;
 mod load;
 mod memory;
 mod redis_benchmark;
-mod saving;
 mod table;
 
 use anyhow::Result;
@@ -71,8 +71,8 @@ pub struct Plan {
     pub with_memory: bool,
     /// Whether to measure latencies with and without full syncs too.
     pub with_latency: bool,
-    /// Whether to measure saves and loads too.
-    pub with_saving: bool,
+    /// Whether to measure saving to a file and loading from it too.
+    pub with_files: bool,
 }
 
 impl Default for Plan {
@@ -86,7 +86,7 @@ impl Default for Plan {
             tests: ["get", "set", "incr", "hset"].map(str::to_owned).to_vec(),
             with_memory: true,
             with_latency: true,
-            with_saving: true,
+            with_files: true,
         }
     }
 }
@@ -95,7 +95,7 @@ impl Plan {
     /// A quick look: 64 B values, one second each.
     #[must_use]
     pub fn short() -> Self {
-        Self { keys: 200_000, seconds: 1.0, sizes: vec![64], ..Self::default() }
+        Self { keys: 200_000, seconds: 1.0, sizes: vec![64], with_files: false, ..Self::default() }
     }
 }
 
@@ -119,11 +119,8 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
     if plan.with_latency {
         latency::compare(&redis, node, plan.keys, plan.rounds, plan.seconds)?;
     }
-    if plan.with_saving {
-        saving::compare(&redis, node, plan.keys, plan.rounds)?;
-    }
-    if plan.tests.is_empty() {
-        return Ok(Vec::new());
+    if plan.with_files {
+        files::compare(&redis, node, plan.keys, plan.rounds)?;
     }
     let do_nothing = DoNothingServer::start()?;
     let mut outcomes = Vec::new();

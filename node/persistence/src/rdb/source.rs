@@ -27,7 +27,7 @@ enum Prefix {
 pub(super) enum Text<'a> {
     /// A number in binary.
     Int(i64),
-    /// Bytes, borrowed from the buffer where they fit.
+    /// Bytes, borrowed from a buffer where they fit.
     Bytes(Cow<'a, [u8]>),
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Source<'a> {
     /// Bytes of the payload before `buffer`.
     before: u64,
     checksum: Checksum,
+    /// The last string that was compressed.
+    decompressed: Vec<u8>,
 }
 
 impl<'a> Source<'a> {
@@ -64,7 +66,16 @@ impl<'a> Source<'a> {
     /// Over an input of no more than `bytes`: the buffer is as large.
     pub(super) fn of_bytes(input: &'a mut dyn Read, bytes: usize) -> Self {
         let buffer = vec![0; bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES)].into_boxed_slice();
-        Self { input, buffer, next: 0, filled: 0, summed: 0, before: 0, checksum: Checksum::new() }
+        Self {
+            input,
+            buffer,
+            next: 0,
+            filled: 0,
+            summed: 0,
+            before: 0,
+            checksum: Checksum::new(),
+            decompressed: Vec::new(),
+        }
     }
 
     /// How many bytes were given.
@@ -113,7 +124,7 @@ impl<'a> Source<'a> {
             Prefix::Special(special::INT8) => Ok(Text::Int(i8::from_le_bytes(self.array()?).into())),
             Prefix::Special(special::INT16) => Ok(Text::Int(i16::from_le_bytes(self.array()?).into())),
             Prefix::Special(special::INT32) => Ok(Text::Int(i32::from_le_bytes(self.array()?).into())),
-            Prefix::Special(special::LZF) => Ok(Text::Bytes(Cow::Owned(self.compressed(at)?))),
+            Prefix::Special(special::LZF) => Ok(Text::Bytes(self.compressed(at)?)),
             Prefix::Special(number) => {
                 Err(damaged(at, format!("no string encoding has the number {number}")))
             }
@@ -180,11 +191,23 @@ impl<'a> Source<'a> {
         Ok(Cow::Owned(bytes))
     }
 
-    fn compressed(&mut self, at: u64) -> Result<Vec<u8>, RdbError> {
+    fn compressed(&mut self, at: u64) -> Result<Cow<'_, [u8]>, RdbError> {
         let (compressed_length, length) = (self.length()?, self.length()?);
         let length = checked_length(at, length)?;
-        let compressed = self.bytes(at, compressed_length)?;
-        lzf::decompress(&compressed, length).map_err(|flaw| damaged(at, flaw.within("an LZF string")))
+        let compressed_length = checked_length(at, compressed_length)?;
+        let outcome = if compressed_length <= self.buffer.len() {
+            self.take(compressed_length)?;
+            let compressed = &self.buffer[self.next - compressed_length..self.next];
+            lzf::decompress(compressed, length, &mut self.decompressed)
+        } else {
+            let compressed = self.bytes(at, compressed_length as u64)?.into_owned();
+            lzf::decompress(&compressed, length, &mut self.decompressed)
+        };
+        outcome.map_err(|flaw| damaged(at, flaw.within("an LZF string")))?;
+        if length > self.buffer.len() {
+            return Ok(Cow::Owned(std::mem::take(&mut self.decompressed)));
+        }
+        Ok(Cow::Borrowed(&self.decompressed))
     }
 
     /// The next `count` bytes, at most what the buffer holds.

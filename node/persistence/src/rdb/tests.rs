@@ -1,5 +1,9 @@
 //! The codec as a whole: round trips, golden bytes, every encoding by hand, and every kind of damage.
 
+mod damage;
+mod files;
+mod samples;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoin_keyspace::{

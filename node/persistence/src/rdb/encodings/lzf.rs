@@ -1,7 +1,6 @@
 //! LZF both ways: runs of literal bytes, and references to at most 8 KiB back.
 //!
-//! Decompressing: the output grows with what the input really yields, up to the stated length: no allocation stands on a claim, and
-//! one input byte yields at most 88 output bytes.
+//! Decompressing: one input byte yields at most 88 output bytes, so no allocation stands on a claim alone.
 
 use super::{Bytes, Flaw};
 
@@ -19,7 +18,7 @@ const REFERENCE_MAX: usize = 264;
 const PLACES: usize = 1 << 13;
 
 /// After so many places in a row where nothing repeats, steps grow by one: what does not compress is passed quickly.
-const PATIENCE: usize = 64;
+const PATIENCE: usize = 32;
 
 /// The longest output of the shortest item: three bytes that refer to 264.
 const EXPANSION_MAX: usize = 264 / 3;
@@ -30,28 +29,32 @@ const LITERAL_RUNS: u8 = 32;
 /// The length in the control byte that says that another byte adds to it.
 const LONG_REFERENCE: usize = 7;
 
-/// Decompresses to exactly `length` bytes.
-pub(crate) fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Flaw> {
+/// Decompresses to exactly `length` bytes, which are what `output` holds then.
+pub(crate) fn decompress(compressed: &[u8], length: usize, output: &mut Vec<u8>) -> Result<(), Flaw> {
     let mut input = Bytes::new(compressed);
     if length > compressed.len().saturating_mul(EXPANSION_MAX) {
         return Err(input.flaw("it cannot expand to the stated length"));
     }
-    let mut output = Vec::new();
+    output.clear();
+    output.resize(length, 0);
+    let mut filled = 0;
     while !input.is_at_end() {
         let control = input.byte()?;
         if control < LITERAL_RUNS {
-            output.extend_from_slice(input.take(usize::from(control) + 1)?);
+            let literals = input.take(usize::from(control) + 1)?;
+            let Some(place) = output.get_mut(filled..filled + literals.len()) else {
+                return Err(input.flaw("it expands past the stated length"));
+            };
+            place.copy_from_slice(literals);
+            filled += literals.len();
         } else {
-            copy_reference(&mut input, control, &mut output)?;
-        }
-        if output.len() > length {
-            return Err(input.flaw("it expands past the stated length"));
+            filled += copy_reference(&mut input, control, output, filled)?;
         }
     }
-    if output.len() < length {
+    if filled < length {
         return Err(input.flaw("it expands to less than the stated length"));
     }
-    Ok(output)
+    Ok(())
 }
 
 /// What compressing keeps from one string to the next: the table costs more to clear than a short string to compress,
@@ -110,9 +113,17 @@ impl Compressor {
     }
 }
 
-/// How many bytes two places have in common, as far as a reference can say.
+/// How many bytes two places have in common, as far as a reference can say. `from` reaches at least as far.
 fn common_length(from: &[u8], at: &[u8]) -> usize {
-    from.iter().zip(at).take(REFERENCE_MAX).take_while(|(a, b)| a == b).count()
+    let max = at.len().min(REFERENCE_MAX);
+    let ((from_words, from_rest), (words, rest)) = (from[..max].as_chunks(), at[..max].as_chunks());
+    for (place, (a, b)) in from_words.iter().zip(words).enumerate() {
+        let differing: u64 = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differing != 0 {
+            return 8 * place + (differing.trailing_zeros() / 8) as usize;
+        }
+    }
+    8 * words.len() + from_rest.iter().zip(rest).take_while(|(a, b)| a == b).count()
 }
 
 fn put_literals(output: &mut Vec<u8>, literals: &[u8]) {
@@ -133,30 +144,44 @@ fn put_reference(output: &mut Vec<u8>, distance: usize, count: usize) {
     output.push(distance as u8);
 }
 
-fn copy_reference(input: &mut Bytes<'_>, control: u8, output: &mut Vec<u8>) -> Result<(), Flaw> {
+/// Copies what a reference stands for behind the `filled` bytes; returns how many more there are.
+fn copy_reference(
+    input: &mut Bytes<'_>,
+    control: u8,
+    output: &mut [u8],
+    filled: usize,
+) -> Result<usize, Flaw> {
     let mut count = usize::from(control >> 5);
     if count == LONG_REFERENCE {
         count += usize::from(input.byte()?);
     }
     count += 2;
     let distance = (usize::from(control & 0x1f) << 8 | usize::from(input.byte()?)) + 1;
-    let Some(from) = output.len().checked_sub(distance) else {
+    let Some(from) = filled.checked_sub(distance) else {
         return Err(input.flaw("a reference before the beginning"));
     };
-    // What is copied may begin to repeat within the copy itself.
+    if filled + count > output.len() {
+        return Err(input.flaw("it expands past the stated length"));
+    }
+    // What is copied may begin to repeat within the copy itself: each step has twice as much to copy from.
     let mut copied = 0;
     while copied < count {
-        let part = (count - copied).min(distance);
-        output.extend_from_within(from + copied..from + copied + part);
+        let part = (count - copied).min(distance + copied);
+        output.copy_within(from..from + part, filled + copied);
         copied += part;
     }
-    Ok(())
+    Ok(count)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Flaw> {
+        let mut output = b"what was there before".to_vec();
+        super::decompress(compressed, length, &mut output).map(|()| output)
+    }
 
     #[test]
     fn references_may_repeat_themselves() {

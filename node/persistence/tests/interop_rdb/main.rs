@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod generated;
+mod server;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rejoin_keyspace::{
     HashLimits, HashSeed, Keyspace, KeyspaceOptions, ListLimits, SetLimits, SortedSetLimits, StringForm,
@@ -16,145 +14,25 @@ use rejoin_keyspace::{
 };
 use rejoin_persistence::rdb::{DecodeOptions, EncodeOptions, RdbTarget, StreamPosition, decode, encode};
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis, number::parse_f64};
-use tempfile::TempDir;
 
-const START_TIMEOUT: Duration = Duration::from_secs(20);
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
+use server::{Reply, Server, spawn};
 
 /// Half a century ahead: does not expire under the test.
 const LATER: i64 = 3_500_000_000_000;
 
-/// A program of the redis package, or a word on where to get it.
-fn spawn(program: &str, arguments: &[&str], log: &Path) -> Child {
-    let log = File::create(log).unwrap();
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot run {program} ({error}): run .ci/install-test-servers first"))
-}
-
-/// A redis-server in a directory of its own; killed when dropped.
-struct Server {
-    process: Child,
-    connection: BufReader<TcpStream>,
-    directory: TempDir,
-}
-
 #[derive(Debug, PartialEq, Eq)]
-enum Reply {
-    Line(String),
-    Error(String),
-    Int(i64),
-    Bulk(Option<Vec<u8>>),
-    Array(Vec<Reply>),
+enum Held {
+    Str(Vec<u8>),
+    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
+    Set(BTreeSet<Vec<u8>>),
+    /// Members with the bits of their scores, in order.
+    SortedSet(Vec<(Vec<u8>, u64)>),
+    List(Vec<Vec<u8>>),
 }
 
-impl Reply {
-    fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Reply::Bulk(Some(bytes)) => bytes,
-            Reply::Line(line) => line.into_bytes(),
-            other => panic!("{other:?} instead of bytes"),
-        }
-    }
-}
+type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
 
 impl Server {
-    /// The redis-server on PATH, started on the `dump.rdb` given, if any.
-    fn start(dump: Option<&[u8]>, settings: &[&str]) -> Self {
-        Self::start_program("redis-server", dump, &[settings, &["--enable-debug-command", "yes"]].concat())
-    }
-
-    fn start_program(program: &str, dump: Option<&[u8]>, settings: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        if let Some(dump) = dump {
-            fs::write(directory.path().join("dump.rdb"), dump).unwrap();
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (port_text, path) = (port.to_string(), directory.path().to_str().unwrap());
-        let fixed = ["--port", &port_text, "--dir", path, "--save", "", "--bind", "127.0.0.1"];
-        let log = directory.path().join("server.log");
-        let mut process = spawn(program, &[&fixed, settings].concat(), &log);
-        let begun = Instant::now();
-        let connection = loop {
-            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
-                break stream;
-            }
-            let has_ended = process.try_wait().unwrap().is_some();
-            if has_ended || begun.elapsed() > START_TIMEOUT {
-                let _ = process.kill();
-                panic!("{program} did not start:\n{}", fs::read_to_string(&log).unwrap());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        connection.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
-        let mut server = Self { process, connection: BufReader::new(connection), directory };
-        while matches!(server.try_command(&[b"PING"]), Reply::Error(error) if error.starts_with("LOADING")) {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        server
-    }
-
-    fn command(&mut self, words: &[&str]) -> Reply {
-        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        self.command_bytes(&words)
-    }
-
-    fn command_bytes(&mut self, words: &[&[u8]]) -> Reply {
-        match self.try_command(words) {
-            Reply::Error(error) => panic!("{}: {error}", words[0].escape_ascii()),
-            reply => reply,
-        }
-    }
-
-    fn try_command(&mut self, words: &[&[u8]]) -> Reply {
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words {
-            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            request.extend_from_slice(word);
-            request.extend_from_slice(b"\r\n");
-        }
-        self.connection.get_mut().write_all(&request).unwrap();
-        self.read_reply()
-    }
-
-    fn read_line(&mut self) -> String {
-        let mut line = String::new();
-        self.connection.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    fn read_reply(&mut self) -> Reply {
-        let line = self.read_line();
-        let (kind, rest) = line.split_at(1);
-        match kind {
-            "+" => Reply::Line(rest.to_owned()),
-            "-" => Reply::Error(rest.to_owned()),
-            ":" => Reply::Int(rest.parse().unwrap()),
-            "$" if rest == "-1" => Reply::Bulk(None),
-            "$" => {
-                let mut bytes = self.read_exactly(rest.parse::<usize>().unwrap() + 2);
-                bytes.truncate(bytes.len() - 2);
-                Reply::Bulk(Some(bytes))
-            }
-            "*" => Reply::Array((0..rest.parse::<usize>().unwrap()).map(|_| self.read_reply()).collect()),
-            _ => panic!("not a reply: {line}"),
-        }
-    }
-
-    fn read_exactly(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.connection.read_exact(&mut bytes).unwrap();
-        bytes
-    }
-
-    fn digest(&mut self) -> Vec<u8> {
-        self.command(&["DEBUG", "DIGEST"]).into_bytes()
-    }
-
     /// Everything it holds, key by key.
     fn contents(&mut self) -> Contents {
         let mut all = Contents::new();
@@ -197,29 +75,6 @@ impl Server {
         all
     }
 }
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.directory.path().join("server.log"));
-            eprintln!("the server said:\n{}", log.unwrap_or_default());
-        }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Held {
-    Str(Vec<u8>),
-    Hash(BTreeMap<Vec<u8>, Vec<u8>>),
-    Set(BTreeSet<Vec<u8>>),
-    /// Members with the bits of their scores, in order.
-    SortedSet(Vec<(Vec<u8>, u64)>),
-    List(Vec<Vec<u8>>),
-}
-
-type Contents = BTreeMap<(u32, Vec<u8>), (Option<i64>, Held)>;
 
 fn empty_keyspace() -> Keyspace {
     Keyspace::new(KeyspaceOptions { databases: 16, seed: HashSeed::new([9; 16]) })
@@ -344,13 +199,20 @@ fn redis_loads_what_we_write() {
 
 #[test]
 fn redis_check_rdb_finds_no_fault() {
-    for psync2 in [true, false] {
+    for options in generated::variants() {
         let directory = tempfile::tempdir().unwrap();
         let (file, log) = (directory.path().join("dump.rdb"), directory.path().join("check.log"));
-        fs::write(&file, encoded(&mut a_keyspace(), None, psync2)).unwrap();
+        let mut bytes = Vec::new();
+        encode(a_keyspace().snapshot(), &options, &mut bytes).unwrap();
+        fs::write(&file, bytes).unwrap();
         let status = spawn("redis-check-rdb", &[file.to_str().unwrap()], &log).wait().unwrap();
         let said = fs::read_to_string(&log).unwrap();
         assert!(status.success() && said.contains("RDB looks OK"), "{said}");
+        let has_checksum = !options.omits_checksum;
+        assert_eq!(said.contains("Checksum OK"), has_checksum, "{said}");
+        assert_eq!(said.contains("RDB file was saved with checksum disabled"), !has_checksum, "{said}");
+        assert_eq!(said.contains("aof-base = '1'"), options.file.is_some(), "{said}");
+        assert_eq!(said.contains("used-mem = '5368709120'"), options.file.is_some(), "{said}");
     }
 }
 
@@ -491,15 +353,4 @@ fn a_full_sync_states_where_the_stream_stands() {
     assert_eq!(position.offset.get().to_string(), offset);
     let mut second = Server::start(Some(&encoded(&mut keyspace, None, true)), &[]);
     assert_eq!(second.digest(), digest);
-}
-
-#[test]
-fn what_redis_has_and_we_do_not_is_refused_by_name() {
-    let (command, what) = (["XADD", "k", "*", "a", "b"].as_slice(), "type 19, stream (second form)");
-    let mut server = Server::start(None, &[]);
-    server.command(command);
-    server.command(&["SAVE"]);
-    let mut file = File::open(server.directory.path().join("dump.rdb")).unwrap();
-    let error = decode(&mut file, &mut empty_keyspace(), &DecodeOptions::default()).unwrap_err().to_string();
-    assert!(error.ends_with(what) && error.starts_with("unsupported in RDB at byte "), "{error}");
 }

@@ -1,0 +1,4 @@
+//! Compressed strings. The body, which a test of the crate drives too, is in `rejoin_persistence::rdb::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rejoin_persistence::rdb::fuzzing::lzf_both_ways(data));

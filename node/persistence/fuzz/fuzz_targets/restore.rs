@@ -1,0 +1,4 @@
+//! The value of a RESTORE. The body, which a test of the crate drives too, is in `rejoin_persistence::rdb::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rejoin_persistence::rdb::fuzzing::restore_value(data));
