@@ -25,5 +25,8 @@ pub use rejoin_actors::{
     events::NodeEvent,
     shard::{metrics::MetricsRecorder, run::CannotServe},
 };
-pub use rejoin_commands::{Settings, settings::LogSettings};
+pub use rejoin_commands::{
+    Settings,
+    settings::{LogSettings, SavePoints},
+};
 pub use rejoin_transports::{Endpoint, Transport};
