@@ -27,7 +27,7 @@ pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
-    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble},
+    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StoredSegment, StreamName, preamble},
     storage::{Listed, Storage},
 };
 
@@ -204,14 +204,51 @@ impl LogFiles {
         }
     }
 
+    /// Files of an older set that nothing will need any more: where no base is awaited, they go at once.
+    pub fn take_orphans(&mut self) -> Retired {
+        let orphans = std::mem::take(&mut self.orphans);
+        self.retire(orphans)
+    }
+
+    fn retire(&self, files: impl IntoIterator<Item = ManifestFile>) -> Retired {
+        let files = files.into_iter().map(|file| self.options.folder.join(&file.name)).collect();
+        Retired { history: self.options.history.clone(), files }
+    }
+
+    /// Gives up the oldest increments that are over the limits, of files that are history and nothing else. The last one
+    /// stays.
+    pub fn forget_oldest(&mut self, limits: history::HistoryLimits, now: UnixMillis) -> Retired {
+        let lengths = self.storage.list(&self.options.folder).unwrap_or_default();
+        let length_of =
+            |file: &ManifestFile| lengths.iter().find(|one| one.name == file.name).map_or(0, |one| one.bytes);
+        let mut forgotten = Vec::new();
+        while self.manifest.increments.len() > 1
+            && (self.bytes() > limits.bytes_max || self.is_oldest_over_age(limits, now))
+        {
+            let oldest = self.manifest.increments.remove(0);
+            self.sealed_bytes = self.sealed_bytes.saturating_sub(length_of(&oldest));
+            self.is_unpublished = true;
+            forgotten.push(oldest);
+        }
+        self.retire(forgotten)
+    }
+
+    fn is_oldest_over_age(&self, limits: history::HistoryLimits, now: UnixMillis) -> bool {
+        let Some(oldest) = self.manifest.increments.first() else { return false };
+        let path = self.options.folder.join(&oldest.name);
+        let written = StoredSegment::open(&*self.storage, &path).map(|segment| segment.written());
+        written.is_ok_and(|written| limits.is_over_age(written, now))
+    }
+
     /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.
     /// After an error everything is as it was.
-    pub fn begin_again(&mut self, place: StreamPlace, now: UnixMillis) -> io::Result<()> {
+    pub fn begin_again(&mut self, place: StreamPlace, needs_base: bool, now: UnixMillis) -> io::Result<()> {
         let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
         let old: Vec<ManifestFile> =
             self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
         let names = Manifest { history: old.clone(), ..Manifest::default() };
-        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, false, now)?;
+        let mut begun =
+            Self::begin(self.storage.clone(), self.options.clone(), place, &names, !needs_base, now)?;
         begun.orphans = old;
         *self = begun;
         Ok(())
@@ -332,8 +369,7 @@ impl LogFiles {
             .chain(replaced.base)
             .chain(replaced.increments)
             .collect();
-        let paths = files.iter().map(|file| self.options.folder.join(&file.name)).collect();
-        Retired { history: self.options.history.clone(), files: paths }
+        self.retire(files)
     }
 
     /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.

@@ -310,6 +310,19 @@ impl FoundLog {
         increments + self.base.as_ref().map_or(0, |(_, bytes)| *bytes)
     }
 
+    /// Whether everything behind `offset` of the stream `replid` is in the increments, so that data that stands there can
+    /// be brought up to their end.
+    #[must_use]
+    pub fn continues(&self, replid: ReplicationId, offset: Offset) -> bool {
+        let Increments::Ours(segments) = &self.increments else { return false };
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return false };
+        let stream = &last.head.stream;
+        let is_ancestor =
+            |(ancestor, last_valid): &(ReplicationId, Offset)| *ancestor == replid && offset <= *last_valid;
+        let is_ours = stream.replid == replid || stream.ancestors.iter().any(is_ancestor);
+        is_ours && first.head.start <= offset && offset <= last.end_present()
+    }
+
     /// What the manifest says is live.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {

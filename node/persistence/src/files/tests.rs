@@ -355,7 +355,7 @@ fn another_stream_takes_over_with_its_first_base_and_not_before() {
         model.append(&mut files).unwrap();
     }
     let place = StreamPlace { stream: stream(5), offset: Offset::new(7_000), db: DbIndex::new(2), chain: 0 };
-    files.begin_again(place, NOW).unwrap();
+    files.begin_again(place, true, NOW).unwrap();
     files.append(&unit(0), None, NOW).unwrap();
     files.sync_task(NOW).carry_out(&storage).unwrap();
     // The old data is what a start loads until the new is whole.
