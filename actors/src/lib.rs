@@ -24,8 +24,8 @@
 //! | `AofSender` | `Master` | `HistoryRefused` | complain |
 //! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
 //! | `Snapshotter` | shard | `TakeSnapshot` | wait |
-//! | `Snapshotter` | shard | `SaveEnded` | wait |
-//! | snapshot thread | `Snapshotter` | `SnapshotEnded`: complain; `SaveEnded`: always taken, one for each `BeginSave` | |
+//! | save thread | shard | `SaveEnded` | wait |
+//! | snapshot thread | `Snapshotter` | `SnapshotEnded` | complain |
 //! | snapshot thread | links (session) | chunks, at most a few in flight | wait |
 //! | `Replica` | links | `Dial`, `HangUp` | complain |
 //! | `Replica` | shard | `UpstreamStatus` | drop |

@@ -11,7 +11,7 @@ use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -57,8 +57,8 @@ pub struct Snapshotter {
     next_snapshot: u64,
     /// Snapshots that have not been taken yet.
     gathering: BTreeMap<SnapshotId, Batch>,
-    /// Files that are being written, by the shard's numbers.
-    saves: BTreeMap<u64, Arc<SaveGuard>>,
+    /// Files that are being written.
+    saves: Vec<Weak<SaveGuard>>,
     _guard: PartGuard,
 }
 
@@ -66,7 +66,7 @@ impl Snapshotter {
     /// A snapshotter without work.
     #[must_use]
     pub fn new(delay: Duration, dir: PathBuf, shard: mpsc::Sender<ShardMessage>, guard: PartGuard) -> Self {
-        let (gathering, saves) = (BTreeMap::new(), BTreeMap::new());
+        let (gathering, saves) = (BTreeMap::new(), Vec::new());
         Self { delay, dir, shard, next_snapshot: 1, gathering, saves, _guard: guard }
     }
 
@@ -292,7 +292,7 @@ impl Handler<CancelSnapshots> for Snapshotter {
     fn handle(&mut self, _: CancelSnapshots, _: &mut Self::Context) {
         // Running ones for sessions end when their receivers do.
         self.gathering.clear();
-        self.saves.values().for_each(|save| save.cancel());
+        self.saves.iter().filter_map(Weak::upgrade).for_each(|save| save.cancel());
     }
 }
 

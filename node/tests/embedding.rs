@@ -11,7 +11,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use rejoin::{LogSettings, Node, NodeError, NodeEvent, NodeOptions, Settings};
+use rejoin::{CannotServe, LogSettings, Node, NodeError, NodeEvent, NodeOptions, SavePoints, Settings};
 
 /// For what must happen and takes as long as the machine takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,6 +23,7 @@ fn settings() -> Settings {
         enable_debug_command: "yes".to_owned(),
         repl_diskless_sync_delay_seconds: 0,
         log: LogSettings::off(),
+        save_points: SavePoints::none(),
         ..Settings::default()
     }
 }
@@ -212,4 +213,49 @@ fn each_node_has_a_recorder_of_its_own() {
     ask(&one, "CONFIG RESETSTAT");
     ask(&one, "SET key value");
     wait_until("the counter goes on", || of_one.render().contains(&calls(4)));
+}
+
+fn settings_in(dir: &std::path::Path) -> Settings {
+    Settings { dir: dir.to_string_lossy().into_owned(), ..settings() }
+}
+
+#[test]
+fn a_node_begins_with_the_dump_of_the_last_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (node, _events) = Node::start(NodeOptions::new(settings_in(dir.path()))).unwrap();
+    ask(&node, "DEBUG POPULATE 1000");
+    assert_eq!(ask(&node, "SAVE"), "+OK\r\n");
+    assert_eq!(ask(&node, "DEBUG RELOAD"), "+OK\r\n");
+    let digest = ask(&node, "DEBUG DIGEST");
+    assert_eq!(ask(&node, "SET later 1"), "+OK\r\n");
+    node.shutdown(true).unwrap();
+
+    let (node, events) = Node::start(NodeOptions::new(settings_in(dir.path()))).unwrap();
+    assert_eq!(ask(&node, "DEBUG DIGEST"), digest, "a shutdown from within saves nothing");
+    assert_eq!(ask(&node, "BGSAVE"), "+Background saving started\r\n");
+    wait_until("the save", || ask(&node, "INFO persistence").contains("rdb_bgsave_in_progress:0"));
+    assert_eq!(events.try_iter().count(), 0, "who waited for the load needs not be told of it");
+    node.shutdown(true).unwrap();
+
+    let options = NodeOptions { waits_for_load: false, ..NodeOptions::new(settings_in(dir.path())) };
+    let (node, events) = Node::start(options).unwrap();
+    assert_eq!(events.recv_timeout(PATIENCE).unwrap(), NodeEvent::Loaded);
+    assert_eq!(ask(&node, "DEBUG DIGEST"), digest);
+    node.shutdown(true).unwrap();
+}
+
+#[test]
+fn a_node_whose_dump_cannot_be_loaded_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("dump.rdb"), "REDIS0011~ is no type of anything").unwrap();
+    let error = Node::start(NodeOptions::new(settings_in(dir.path()))).err().expect("it is broken");
+    let NodeError::CannotServe(CannotServe::Data(reason)) = error else { panic!("{error}") };
+    assert!(reason.contains("dump.rdb: ") && reason.contains(" at byte 9: "), "{reason}");
+
+    let options = NodeOptions { waits_for_load: false, ..NodeOptions::new(settings_in(dir.path())) };
+    let (node, events) = Node::start(options).unwrap();
+    let event = events.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(&event, NodeEvent::CannotLoad { reason } if reason.contains("dump.rdb")), "{event:?}");
+    assert!(ask(&node, "GET a").starts_with("-LOADING "));
+    node.shutdown(true).unwrap();
 }

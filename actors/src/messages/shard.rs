@@ -22,7 +22,7 @@ pub enum ShardMessage {
         /// Where it goes.
         answer: oneshot::Sender<SnapshotTaken>,
     },
-    /// A save has ended. From the `Snapshotter`.
+    /// A save has ended. From its thread.
     SaveEnded(SaveEnded),
     /// What INFO tells of our replicas. From the `Master`.
     MasterStatus(Box<MasterStatus>),

@@ -101,9 +101,8 @@ pub struct BeginSave {
     pub guard: Arc<SaveGuard>,
 }
 
-/// A save has ended. From its thread to the `Snapshotter`, and from there to the shard.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
+/// A save has ended. From its thread to the shard.
+#[derive(Debug)]
 pub struct SaveEnded {
     /// The shard's number for it.
     pub save: u64,

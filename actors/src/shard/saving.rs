@@ -157,6 +157,7 @@ impl Shard {
 
     /// As the clock ticks: saves when a save point is reached, or when a BGSAVE that was put off can begin.
     pub(crate) fn tend_saves(&mut self) {
+        self.engine.note_copied();
         if let Some(point) = self.engine.save_point_reached() {
             tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
             self.save_in_background();

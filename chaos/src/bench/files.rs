@@ -125,7 +125,12 @@ fn before_and_beside(server: &Server, keys: u64) -> Result<Figures> {
     let (is_over, is_saved) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         let probing = scope.spawn(|| probe(server, keys, &is_over));
-        thread::sleep(BEFORE);
+        // Each look at the memory holds the process up a little: as often as later.
+        let begun = Instant::now();
+        while begun.elapsed() < BEFORE {
+            memory_of_all(server)?;
+            thread::sleep(LOOK_PERIOD);
+        }
         is_over.store(true, Ordering::Relaxed);
         let before = probing.join().map_err(|_| anyhow::anyhow!("the probe panicked"))??;
         let memory = memory_of_all(server)?;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rejoin::{LogSettings, Node, NodeOptions, Settings};
+use rejoin::{LogSettings, Node, NodeOptions, SavePoints, Settings};
 
 fn main() -> Result<()> {
     let (master, _master_events) = Node::start(NodeOptions::new(on_a_free_port()))?;
@@ -45,9 +45,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Both nodes are gone with this process, and so is their data: without `LogSettings::off()` each keeps its log in `dir`.
+/// Both nodes are gone with this process, and so is their data: without these two each keeps its log and its dump in `dir`.
 fn on_a_free_port() -> Settings {
-    Settings { port: 0, bind: vec!["127.0.0.1".to_owned()], log: LogSettings::off(), ..Settings::default() }
+    Settings {
+        port: 0,
+        bind: vec!["127.0.0.1".to_owned()],
+        log: LogSettings::off(),
+        save_points: SavePoints::none(),
+        ..Settings::default()
+    }
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {

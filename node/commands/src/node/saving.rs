@@ -86,6 +86,8 @@ pub struct RunningSave {
     pub keys: u64,
     /// How many of them are written; changed by the thread that writes.
     pub written: Arc<AtomicU64>,
+    /// Bytes that writes have copied because it holds the data, when last looked at.
+    pub(crate) copied_bytes: u64,
 }
 
 impl RunningSave {
@@ -159,7 +161,15 @@ impl Engine {
         self.stats.saves += 1;
         self.saving.last_tried = Some(begun);
         self.saving.is_scheduled = false;
-        self.saving.running = Some(RunningSave { begun, changes, keys, written });
+        self.saving.running = Some(RunningSave { begun, changes, keys, written, copied_bytes: 0 });
+    }
+
+    /// As the clock ticks: how much writes have copied for the save that runs. When it ends nobody knows any more.
+    pub fn note_copied(&mut self) {
+        if let Some(running) = &mut self.saving.running {
+            let copied = self.keyspace.bytes_copied_for_snapshots() as u64;
+            running.copied_bytes = running.copied_bytes.max(copied);
+        }
     }
 
     /// The save in the background has ended.
@@ -167,7 +177,7 @@ impl Engine {
         let Some(running) = self.saving.running.take() else { return };
         let saving = &mut self.saving;
         saving.last_seconds = Some((self.now.get() / 1000 - running.begun.get() / 1000).max(0));
-        saving.last_copied_bytes = self.keyspace.bytes_copied_for_snapshots() as u64;
+        saving.last_copied_bytes = running.copied_bytes;
         saving.has_failed = !succeeded;
         if succeeded {
             saving.last_saved = self.now;

@@ -27,6 +27,12 @@ impl Default for SavePoints {
 }
 
 impl SavePoints {
+    /// The data is never saved by itself, nor when the node leaves.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { points: Vec::new(), is_default: false }
+    }
+
     /// What a canonical text says.
     pub(super) fn parse(canonical: &str) -> Self {
         let words: Vec<&str> = canonical.split_whitespace().collect();

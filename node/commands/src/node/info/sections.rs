@@ -56,7 +56,8 @@ pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     let running = saving.running.as_ref();
     lines.add("loading", u8::from(engine.loading.is_some()));
     lines.add("async_loading", 0);
-    lines.add("current_cow_peak", copied);
+    let peak = running.map_or(0, |running| running.copied_bytes).max(copied as u64);
+    lines.add("current_cow_peak", peak);
     lines.add("current_cow_size", copied);
     lines.add("current_cow_size_age", 0);
     lines.add("current_fork_perc", "0.00");
