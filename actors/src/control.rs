@@ -1,15 +1,19 @@
 //! The control plane's thread, and how the rest of the node reaches it.
 
-use std::{io, sync::mpsc as std_mpsc, thread::JoinHandle};
+use std::{
+    io,
+    sync::{Arc, mpsc as std_mpsc},
+    thread::JoinHandle,
+};
 
 use actix::{Actor, Arbiter, AsyncContext, Context, Recipient};
-use rejoin_persistence::log::LogHandle;
-use rejoin_protocol::{ByteCount, Epoch, ReplicationId};
+use rejoin_persistence::{log::LogHandle, storage::Storage};
+use rejoin_protocol::{Epoch, ReplicationId};
 use tokio::sync::mpsc;
 
 use crate::{
     aof_sender::AofSender,
-    buffer_manager::BufferManager,
+    buffer_manager::{BufferManager, BufferManagerSeed},
     clock::Clock,
     events::NodeEvents,
     mailbox::{WhenFull, tell},
@@ -32,8 +36,10 @@ pub struct ControlSeed {
     pub replid: ReplicationId,
     /// Readers' end of the log.
     pub log: LogHandle,
-    /// Bytes that a replica may lag; zero is no limit.
-    pub lag_max: ByteCount,
+    /// The log's budgets.
+    pub budget: SetBudget,
+    /// Where files are kept.
+    pub storage: Arc<dyn Storage>,
     /// `repl-timeout`.
     pub repl_timeout: std::time::Duration,
     /// `repl-diskless-sync-delay`: how long a snapshot waits for others to join.
@@ -198,12 +204,14 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
             guard: seed.events.guard("Master"),
         })
     });
-    let buffers = BufferManager::new(
-        seed.log.clone(),
-        seed.lag_max,
-        master.clone().recipient(),
-        seed.events.guard("BufferManager"),
-    )
+    let buffers = BufferManager::new(BufferManagerSeed {
+        log: seed.log.clone(),
+        budget: seed.budget,
+        storage: seed.storage,
+        shard: seed.shard.clone(),
+        stalled: master.clone().recipient(),
+        guard: seed.events.guard("BufferManager"),
+    })
     .start();
     let replica =
         Replica::new(seed.clock, seed.links.clone(), seed.shard.clone(), seed.events.guard("Replica"))

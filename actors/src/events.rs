@@ -13,7 +13,7 @@ pub enum NodeEvent {
     },
     /// SHUTDOWN ABORT: a shutdown that waited for replicas was called off.
     ShutdownAborted,
-    /// What was on disk is loaded, and clients are served.
+    /// What was on disk is loaded, and clients are served. Only of a node whose start did not wait for it.
     Loaded,
     /// What is on disk cannot be loaded: nobody is served. Only of a node whose start did not wait for
     /// the load; it is for the embedder to end it.

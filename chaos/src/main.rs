@@ -84,7 +84,7 @@ struct BenchOptions {
     /// Commands per pipeline.
     #[arg(long, value_delimiter = ',', default_value = "1,16")]
     pipelines: Vec<u32>,
-    /// Tests of redis-benchmark by its names (get, lpush, lrange_100 ...), or `all`.
+    /// Tests of redis-benchmark by its names (get, lpush, lrange_100 ...), or `all`, or `none`.
     #[arg(long, value_delimiter = ',', default_value = "get,set,incr,hset")]
     tests: Vec<String>,
     /// Leave out memory per key.
@@ -135,6 +135,8 @@ impl From<BenchOptions> for bench::Plan {
             options;
         let tests = if tests.iter().any(|test| test == "all") {
             bench::ALL_TESTS.map(str::to_owned).to_vec()
+        } else if tests.iter().any(|test| test == "none") {
+            Vec::new()
         } else {
             tests
         };

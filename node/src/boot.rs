@@ -19,6 +19,7 @@ use rejoin_actors::{
         traffic::Traffic,
     },
     messages::{
+        buffer_manager::SetBudget,
         links::{LINKS_INBOX_MAX, LinksMessage},
         shard::{SHARD_INBOX_MAX, ShardMessage},
     },
@@ -28,7 +29,10 @@ use rejoin_actors::{
     },
 };
 use rejoin_commands::Settings;
-use rejoin_persistence::log::{HotLog, LogHandle};
+use rejoin_persistence::{
+    log::{HotLog, LogHandle},
+    storage::Storage,
+};
 use rejoin_protocol::{ByteCount, Offset, ReplicationId};
 use rejoin_transports::{
     Transport,
@@ -119,6 +123,7 @@ impl Node {
             .and_then(std::fs::canonicalize)
             .map_err(|error| NodeError::BadDir { dir: settings.dir.clone(), error })?;
         settings.dir = dir.to_string_lossy().into_owned();
+        let storage: Arc<dyn Storage> = Arc::new(FolderStorage::new(dir.clone()));
         let replid = ReplicationId::from_random(rand::random());
         let hot_log = HotLog::new(Offset::ZERO, ByteCount::new(settings.repl_backlog_bytes));
         let log = hot_log.handle();
@@ -131,7 +136,8 @@ impl Node {
         let (control, control_thread) = ControlPlane::start(ControlSeed {
             replid,
             log: log.clone(),
-            lag_max: ByteCount::new(settings.replica_lag_bytes_max),
+            budget: SetBudget::of(&settings),
+            storage: storage.clone(),
             repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
             snapshot_delay: Duration::from_secs(settings.repl_diskless_sync_delay_seconds),
             full_syncs_max: FULL_SYNCS_MAX,
@@ -183,7 +189,7 @@ impl Node {
             clock,
             inbox: shard_inbox,
             reports: node.shard.downgrade(),
-            storage: Arc::new(FolderStorage::new(dir)),
+            storage,
             recorder,
             waits_for_load,
             random: rand::random,

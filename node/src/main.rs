@@ -171,14 +171,14 @@ fn serve(loaded: Loaded, supervisor: Option<Supervisor>, log: &LogControls) -> R
         waits_for_load: false,
         ..NodeOptions::new(settings)
     };
-    let (node, events) = Node::start(options).map_err(last_words)?;
-    log.set_role(role_of(is_replica));
-
+    // Before anybody is let in: who sees the node sees one that ends in order.
     let (wakes, woken) = mpsc::channel();
     let by_signal = wakes.clone();
     let is_leaving = IsLeaving::default();
     signals::listen(is_leaving.clone(), move |by| drop(by_signal.send(Wake::Asked(by))))
         .map_err(|error| format!("Can't listen for signals: {error}"))?;
+    let (node, events) = Node::start(options).map_err(last_words)?;
+    log.set_role(role_of(is_replica));
     std::thread::spawn(move || events.into_iter().try_for_each(|event| wakes.send(Wake::Node(event))));
     info!("Server initialized");
 

@@ -8,6 +8,9 @@ pub use folder::FolderStorage;
 use rejoin_persistence::segment::BootId;
 pub use worker::DiskReport;
 
+/// Where older files of the log go.
+pub(crate) const HISTORY_FOLDER: &str = "replhistory";
+
 /// The present run of the operating system. Where it has no name everything seems to come from the same run, and what
 /// a power loss took is noticed by its absence alone.
 #[must_use]

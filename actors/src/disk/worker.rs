@@ -53,7 +53,10 @@ pub(crate) struct DiskWorker {
 
 impl DiskWorker {
     /// Starts the thread.
-    pub(crate) fn start(storage: Arc<dyn Storage>, reports: mpsc::Sender<ShardMessage>) -> io::Result<Self> {
+    pub(crate) fn start(
+        storage: Arc<dyn Storage>,
+        reports: mpsc::WeakSender<ShardMessage>,
+    ) -> io::Result<Self> {
         let (tasks, asked) = std_mpsc::sync_channel::<(u64, DiskTask)>(TASKS_MAX);
         std::thread::Builder::new().name("disk".to_owned()).spawn(move || {
             while let Ok((set, task)) = asked.recv() {
@@ -71,6 +74,7 @@ impl DiskWorker {
                     }
                 };
                 let report = ShardMessage::Disk(Box::new(DiskReport { set, outcome }));
+                let Some(reports) = reports.upgrade() else { return };
                 if reports.blocking_send(report).is_err() {
                     return;
                 }

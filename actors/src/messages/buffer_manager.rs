@@ -1,6 +1,8 @@
 //! What the `BufferManager` actor is told.
 
 use actix::Message;
+use rejoin_commands::{Settings, settings::LogSettings};
+use rejoin_persistence::files::history::HistoryLimits;
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
 
 /// A session reads the log from here on. From its link.
@@ -39,4 +41,20 @@ pub struct SetBudget {
     pub hot: ByteCount,
     /// Bytes that a replica may lag; zero is no limit.
     pub lag_max: ByteCount,
+    /// What of the history is kept on disk; `None` leaves alone what is there.
+    pub history: Option<HistoryLimits>,
+}
+
+impl SetBudget {
+    /// What the settings say.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let LogSettings { keeps_history, history_bytes_max, history_seconds_max, .. } = settings.log;
+        Self {
+            hot: ByteCount::new(settings.repl_backlog_bytes),
+            lag_max: ByteCount::new(settings.replica_lag_bytes_max),
+            history: keeps_history
+                .then_some(HistoryLimits { bytes_max: history_bytes_max, seconds_max: history_seconds_max }),
+        }
+    }
 }

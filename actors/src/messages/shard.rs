@@ -68,6 +68,13 @@ pub enum ShardMessage {
     },
     /// What the disk's thread was asked for is done. From that thread.
     Disk(Box<DiskReport>),
+    /// What of the history lies on disk. From the `BufferManager`.
+    HistoryKept {
+        /// Bytes of all its files.
+        bytes: u64,
+        /// How many they are.
+        files: usize,
+    },
     /// Begin to leave, as SHUTDOWN does. From the node's handle.
     Shutdown {
         /// The setting that says how.

@@ -9,7 +9,7 @@ use std::{
 use rejoin_commands::{
     Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
 };
-use rejoin_protocol::{ByteCount, ClientId, ReplicaId, ReplicationId};
+use rejoin_protocol::{ClientId, ReplicaId, ReplicationId};
 use rejoin_replication::{Credentials, ReplicaHello, Wanted};
 use rejoin_transports::Endpoint;
 
@@ -208,12 +208,15 @@ impl Shard {
 
     /// Settings that others than the engine act on.
     pub(crate) fn apply_setting(&mut self, name: &'static str) {
-        if matches!(name, "repl-backlog-size" | "client-output-buffer-limit") {
+        if matches!(name, "repl-backlog-size" | "client-output-buffer-limit")
+            || name.starts_with("repl-history")
+        {
             let settings = &self.engine.settings;
-            let hot = ByteCount::new(settings.repl_backlog_bytes);
             self.engine.status.hot_budget = settings.repl_backlog_bytes;
-            self.control
-                .set_budget(SetBudget { hot, lag_max: ByteCount::new(settings.replica_lag_bytes_max) });
+            self.control.set_budget(SetBudget::of(settings));
+            self.configure_log();
+        } else if name == "aof-segment-size" {
+            self.configure_log();
         } else if name.contains("-max-") {
             self.limits.send_replace(self.engine.settings.limits());
         } else if name == "loglevel" {
@@ -222,6 +225,8 @@ impl Shard {
         } else if name == "dir" {
             self.storage = Arc::new(FolderStorage::new(PathBuf::from(&self.engine.settings.dir)));
             self.events.report(NodeEvent::DirChanged { dir: self.engine.settings.dir.clone() });
+        } else if name == "appendonly" {
+            self.turn_log(self.engine.settings.log.is_on);
         } else if name == "port" {
             self.engine.status.tcp_port = self.engine.settings.port;
         }

@@ -56,6 +56,10 @@ pub(crate) async fn receive_until_stopped(
                 }
                 let _ = answer.send(execute::take_reply(&mut shard.borrow_mut()));
             }
+            ShardMessage::HistoryKept { bytes, files } => {
+                let status = &mut shard.borrow_mut().engine.status.log;
+                (status.history_bytes, status.history_files) = (bytes, files);
+            }
             ShardMessage::Disk(report) => shard.borrow_mut().note_disk_report(*report),
             ShardMessage::Drain { answer } => {
                 let _ = answer.send(shard.borrow_mut().drain());
@@ -188,7 +192,8 @@ impl Shard {
             }
         }
         let offset = self.visible();
-        if self.engine.role == Role::Master && !self.engine.status.replicas.is_empty() {
+        let has_replicas = !self.engine.status.replicas.is_empty();
+        if self.engine.role == Role::Master && has_replicas && !self.is_saved_for_good {
             self.ask_replicas();
         }
         offset

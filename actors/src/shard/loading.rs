@@ -17,17 +17,18 @@ use crate::{
     shard::{Shard, SharedShard, recovery, upstream::MASTER_SESSION},
 };
 
-/// Loads what is on disk and lets the node begin.
+/// Loads what is on disk and lets the node begin; `tells` that as an event.
 ///
 /// # Errors
 /// Why it must not, in words for the operator.
 pub(crate) async fn load(
     shard: &SharedShard,
     storage: Arc<dyn Storage>,
-    reports: mpsc::Sender<ShardMessage>,
+    reports: mpsc::WeakSender<ShardMessage>,
+    tells: bool,
 ) -> Result<(), String> {
     recovery::recover(shard, storage, reports).await?;
-    shard.borrow_mut().begin_after_load();
+    shard.borrow_mut().begin_after_load(tells);
     Ok(())
 }
 
@@ -92,14 +93,16 @@ impl Shard {
     }
 
     /// The data is there: clients are served, and the master is followed.
-    fn begin_after_load(&mut self) {
+    fn begin_after_load(&mut self, tells: bool) {
         self.set_clock();
         self.engine.saving.last_saved = self.engine.now;
         self.engine.stats.changes_since_save = 0;
         // What the log told of is done and saved.
         self.engine.take_flush();
         self.engine.end_loading();
-        self.events.report(NodeEvent::Loaded);
+        if tells {
+            self.events.report(NodeEvent::Loaded);
+        }
         if let Some((host, port)) = self.engine.settings.replicaof.clone() {
             self.follow(host, port);
         }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin_commands::{Role, settings::SyncPolicy};
+use rejoin_commands::{Role, node::log::LogStatus, settings::SyncPolicy};
 use rejoin_persistence::{
     files::{BaseTask, LogFiles, LogFilesOptions, StreamPlace, SyncTask},
     rdb::{EncodeOptions, LocalFile, StreamPosition},
@@ -26,18 +26,16 @@ use tokio::sync::mpsc;
 
 use crate::{
     disk::{
-        DiskReport, boot_id,
+        DiskReport, HISTORY_FOLDER, boot_id,
         worker::{DiskOutcome, DiskTask, DiskWorker},
     },
     messages::{
         shard::ShardMessage,
         snapshotter::{BeginSave, SavePurpose},
     },
-    shard::{Shard, unix_now, upstream::MASTER_SESSION},
+    shard::{Shard, recovery, unix_now, upstream::MASTER_SESSION},
 };
 
-/// Where older files of the log go.
-const HISTORY_FOLDER: &str = "replhistory";
 /// How often `everysec` syncs.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
 /// How long after a base that failed the next is tried.
@@ -80,7 +78,7 @@ enum Waiting {
 impl DiskLog {
     pub(crate) fn new(
         files: LogFiles,
-        reports: mpsc::Sender<ShardMessage>,
+        reports: mpsc::WeakSender<ShardMessage>,
         lock: FolderLock,
     ) -> io::Result<Self> {
         let worker = DiskWorker::start(files.storage().clone(), reports)?;
@@ -133,6 +131,12 @@ impl DiskLog {
         self.needs_base = true;
         self.failures += 1;
         self.files.sync_failed(task);
+    }
+
+    /// Ends while the stream goes on without files.
+    fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.call_off_base();
+        self.files.abandon(now)
     }
 
     fn call_off_base(&mut self) {
@@ -241,9 +245,11 @@ impl Shard {
 
     #[cold]
     fn note_log_mended(&mut self) {
-        tracing::warn!("AOF write error looks solved, The server can write again.");
         let status = &mut self.engine.status.log;
-        (status.write_error, status.waiting_bytes) = (None, 0);
+        if status.write_error.take().is_some() {
+            tracing::warn!("AOF write error looks solved, The server can write again.");
+        }
+        status.waiting_bytes = 0;
         self.releases_held = true;
     }
 
@@ -451,7 +457,6 @@ impl Shard {
                 );
                 if disk.needs_base && disk.failures == disk.failures_before_base {
                     disk.needs_base = false;
-                    status.write_error = None;
                     self.publish_log();
                     self.note_log_mended();
                     self.release_held();
@@ -501,6 +506,48 @@ impl Shard {
             Role::Replica => self.masters_db(),
         };
         selected.unwrap_or(DbIndex::new(0))
+    }
+
+    /// CONFIG SET of what the log's files keep to.
+    pub(crate) fn configure_log(&mut self) {
+        let LogFilesOptions { segment_bytes, history, .. } = options_of(&self.engine.settings);
+        if let Some(disk) = &mut self.disk {
+            disk.files.configure(segment_bytes, history);
+        }
+    }
+
+    /// CONFIG SET appendonly.
+    pub(crate) fn turn_log(&mut self, is_on: bool) {
+        match (is_on, self.disk.is_some()) {
+            (true, false) => {
+                self.publish_log();
+                match recovery::begin_now(self) {
+                    Ok(disk) => {
+                        self.disk = Some(disk);
+                        self.engine.status.log.is_on = true;
+                        self.begin_base();
+                    }
+                    Err(error) => {
+                        tracing::warn!("Unable to turn on AOF: {error}");
+                        self.engine.settings.log.is_on = false;
+                    }
+                }
+            }
+            (false, true) => {
+                self.publish_log();
+                if let Some(disk) = self.disk.take()
+                    && let Err(error) = disk.abandon(unix_now())
+                {
+                    tracing::warn!(
+                        "The log's files could not be ended in order: {}",
+                        crate::words_of(&error)
+                    );
+                }
+                self.engine.status.log = LogStatus::default();
+                self.note_log_mended();
+            }
+            _ => {}
+        }
     }
 
     /// The log's files end in order; nothing may be appended any more.

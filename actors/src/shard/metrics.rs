@@ -33,6 +33,9 @@ const COUNTERS: &[CounterRow] = &[
     ("rejoin_full_syncs_total", Unit::Count, "Full syncs served.", |engine| engine.status.sync_full),
     ("rejoin_partial_syncs_total", Unit::Count, "Partial syncs served.", |engine| engine.status.sync_partial_ok),
     ("rejoin_partial_syncs_refused_total", Unit::Count, "Partial syncs refused.", |engine| engine.status.sync_partial_err),
+    ("rejoin_saves_total", Unit::Count, "Saves of dump.rdb begun.", |engine| engine.stats.saves),
+    ("rejoin_log_rewrites_total", Unit::Count, "Bases of the log written or tried.", |engine| engine.status.log.rewrites),
+    ("rejoin_log_delayed_syncs_total", Unit::Count, "Syncs of the log that were due while another ran.", |engine| engine.status.log.delayed_syncs),
     ("rejoin_cpu_microseconds", Unit::Microseconds, "CPU time of all threads.", |engine| engine.status.process.cpu_user_micros + engine.status.process.cpu_sys_micros),
     ("rejoin_shard_cpu_microseconds", Unit::Microseconds, "CPU time of the thread that executes commands.", |engine| engine.status.process.shard_cpu_user_micros + engine.status.process.shard_cpu_sys_micros),
 ];
@@ -46,12 +49,27 @@ const GAUGES: &[GaugeRow] = &[
     ("rejoin_dataset_bytes", Unit::Bytes, "Memory of all keys and values.", |engine| engine.keyspace.bytes_used() as f64),
     ("rejoin_snapshot_copied_bytes", Unit::Bytes, "Memory copied because running snapshots hold it.", |engine| engine.keyspace.bytes_copied_for_snapshots() as f64),
     ("rejoin_resident_bytes", Unit::Bytes, "Memory of the process.", |engine| engine.status.process.rss_bytes as f64),
+    ("rejoin_is_loading", Unit::Count, "1 while the data is loaded at the start.", |engine| f64::from(u8::from(engine.loading.is_some()))),
+    ("rejoin_loading_bytes", Unit::Bytes, "Bytes read of those that are loaded at the start.", |engine| engine.loading.as_ref().map_or(0, |loading| loading.loaded()) as f64),
+    ("rejoin_is_saving", Unit::Count, "1 while dump.rdb is saved in the background.", |engine| f64::from(u8::from(engine.saving.running.is_some()))),
+    ("rejoin_save_has_failed", Unit::Count, "1 if the last save of dump.rdb in the background failed.", |engine| f64::from(u8::from(engine.saving.has_failed))),
+    ("rejoin_save_age_seconds", Unit::Seconds, "Time since the data was last saved to dump.rdb or loaded.", |engine| (engine.now.get() - engine.saving.last_saved.get()) as f64 / 1000.0),
+    ("rejoin_changes_unsaved", Unit::Count, "Changes since dump.rdb was last saved.", |engine| engine.stats.changes_since_save as f64),
     ("rejoin_replicas", Unit::Count, "Replicas connected.", |engine| engine.status.replicas.len() as f64),
     ("rejoin_replication_offset_bytes", Unit::Bytes, "The last byte of the stream.", |engine| engine.log.offset().get() as f64),
     ("rejoin_replication_lag_bytes", Unit::Bytes, "How far the replica that is furthest behind is behind.", replication_lag),
     ("rejoin_replication_history_bytes", Unit::Bytes, "Bytes of the stream from which a replica may continue.", |engine| engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get()) as f64),
+    ("rejoin_log_bytes", Unit::Bytes, "Bytes of the log's base and increments on disk.", |engine| engine.status.log.bytes as f64),
+    ("rejoin_log_base_bytes", Unit::Bytes, "Bytes of the log's base on disk.", |engine| engine.status.log.base_bytes as f64),
+    ("rejoin_log_unsynced_bytes", Unit::Bytes, "Bytes of the log that a power loss may take.", log_unsynced),
+    ("rejoin_log_is_failing", Unit::Count, "1 while the log cannot be written and writes are refused.", |engine| f64::from(u8::from(engine.status.log.write_error.is_some()))),
     ("rejoin_master_link_is_up", Unit::Count, "1 for a replica that follows its master.", |engine| f64::from(u8::from(engine.status.upstream.as_ref().is_some_and(|upstream| upstream.state == "connected")))),
 ];
+
+fn log_unsynced(engine: &Engine) -> f64 {
+    let log = &engine.status.log;
+    if log.is_on { engine.log.offset().since(log.offset_synced).get() as f64 } else { 0.0 }
+}
 
 fn replication_lag(engine: &Engine) -> f64 {
     let acknowledged = engine.status.replicas.iter().map(|replica| replica.offset).min();

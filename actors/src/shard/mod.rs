@@ -55,6 +55,7 @@ use crate::{
     control::ControlPlane,
     events::NodeEvents,
     links::{ticker::TickerSignal, traffic::Traffic},
+    messages::shard::ShardMessage,
     shard::{
         connection::Connection, log_files::DiskLog, metrics::NodeMetrics, saving::BackgroundSave,
         shutdown::PendingShutdown, upstream::UpstreamStream,
@@ -101,10 +102,14 @@ pub struct Shard {
     pub(crate) events: NodeEvents,
     /// Set when the node is to stop; tasks end when they see it.
     pub(crate) stopping: bool,
+    /// The data is saved for good: the stream gets nothing more that a start from that file would not know.
+    pub(crate) is_saved_for_good: bool,
     /// A shutdown that waits for replicas.
     pub(crate) shutdown: Option<PendingShutdown>,
     /// Where files are kept, relative to `dir`.
     pub(crate) storage: Arc<dyn Storage>,
+    /// The other end of the inbox, for threads that report.
+    pub(crate) reports: tokio::sync::mpsc::WeakSender<ShardMessage>,
     /// A save that runs in the background.
     pub(crate) save: Option<BackgroundSave>,
     /// Counts saves: each has a number.

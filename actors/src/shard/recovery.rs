@@ -47,7 +47,7 @@ const RDB_MAGICS: [&[u8]; 2] = [b"REDIS", b"VALKEY"];
 pub(crate) async fn recover(
     shard: &SharedShard,
     storage: Arc<dyn Storage>,
-    reports: mpsc::Sender<ShardMessage>,
+    reports: mpsc::WeakSender<ShardMessage>,
 ) -> Result<(), String> {
     let options = {
         let shard = shard.borrow();
@@ -75,6 +75,16 @@ pub(crate) async fn recover(
     shard.disk = Some(disk);
     shard.tend_log();
     Ok(())
+}
+
+/// CONFIG SET appendonly yes: files of the log begin here, and with their first base they are what a start loads.
+pub(crate) fn begin_now(shard: &Shard) -> Result<DiskLog, String> {
+    let options = options_of(&shard.engine.settings);
+    let lock = lock(&*shard.storage, &options.folder)?;
+    let old = recover::names_in_use(&*shard.storage, &options);
+    LogFiles::begin(shard.storage.clone(), options, shard.place(), &old, false, unix_now())
+        .and_then(|files| DiskLog::new(files, shard.reports.clone(), lock))
+        .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))
 }
 
 /// Two nodes that write to the same log would destroy it.

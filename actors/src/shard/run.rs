@@ -151,9 +151,7 @@ pub fn run(seed: ShardSeed, started: &std_mpsc::Sender<Result<Vec<SocketAddr>, C
         }
         let (report, loading) = (started.clone(), shard.clone());
         spawn_guarded(&events, "loading", async move {
-            // Nobody is left to load for.
-            let Some(reports) = reports.upgrade() else { return };
-            let outcome = loading::load(&loading, storage, reports).await;
+            let outcome = loading::load(&loading, storage, reports, !waits_for_load).await;
             if waits_for_load {
                 let _ = report.send(outcome.map(|()| addresses).map_err(CannotServe::Data));
             } else if let Err(reason) = outcome {
@@ -273,8 +271,10 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         ticker: seed.ticker,
         events: seed.events,
         stopping: false,
+        is_saved_for_good: false,
         shutdown: None,
         storage: seed.storage,
+        reports: seed.reports,
         save: None,
         saves_begun: 0,
         tls: seed.tls,

@@ -150,7 +150,6 @@ impl Shard {
         }
         self.cancel_save();
         if !self.engine.settings.save_points.is_empty() {
-            self.engine.stats.saves += 1;
             // What fails is logged; the data is deleted all the same, as it is with Redis.
             let _ = self.save_now();
         }

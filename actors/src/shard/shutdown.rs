@@ -71,6 +71,7 @@ impl Shard {
             tracing::info!("Shutdown manually aborted.");
             self.events.report(NodeEvent::ShutdownAborted);
         }
+        self.is_saved_for_good = false;
         self.wake_woken();
         self.requeue_held();
     }
@@ -96,7 +97,10 @@ impl Shard {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         self.engine.await_shutdown();
         match self.save_now() {
-            Ok(()) => return true,
+            Ok(()) => {
+                self.is_saved_for_good = true;
+                return true;
+            }
             Err(_) if force => {
                 tracing::warn!("Error trying to save the DB. Exit anyway.");
                 return true;

@@ -97,6 +97,7 @@ impl Shard {
         let period = Duration::from_secs(self.engine.settings.repl_ping_period_seconds.max(1));
         if last_ping.elapsed() < period
             || self.engine.role != Role::Master
+            || self.is_saved_for_good
             || self.engine.status.replicas.is_empty()
         {
             return;

@@ -31,6 +31,7 @@ impl Handler<BeginSave> for Snapshotter {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "as many at most as saves run, and the shard has two")]
 fn write(begin: BeginSave, begun: Instant, ended: &Recipient<SaveEnded>) {
     let BeginSave { save, purpose, snapshot, file, storage, guard } = begin;
     let outcome = file.write(&*storage, snapshot, &guard);

@@ -105,11 +105,11 @@ impl Binary {
     }
 
     /// What every process of this kind gets besides port, bind, dir and logfile: a backlog that outlasts a short cut under
-    /// full load and DEBUG for the digest, and stock servers no dump file at exit and no delay before a disk-less sync.
+    /// full load, DEBUG for the digest and no dump file at exit; stock servers no delay before a disk-less sync.
     pub(super) fn default_options(&self) -> Vec<&'static str> {
-        let mut options = vec!["--repl-backlog-size", "64mb"];
+        let mut options = vec!["--repl-backlog-size", "64mb", "--save", ""];
         if self.is_stock() {
-            options.extend(["--save", "", "--repl-diskless-sync-delay", "0"]);
+            options.extend(["--repl-diskless-sync-delay", "0"]);
         }
         // Before 7.0 DEBUG was always there, and the option was not.
         if self.kind != ServerKind::Redis62 {

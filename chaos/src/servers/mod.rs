@@ -46,7 +46,17 @@ impl Server {
     /// Starts `binary` on a free port with its usual options and `options` behind them (`["--replicaof", "host port"]`),
     /// and waits until it answers PING.
     pub fn start(binary: &Binary, options: &[&str]) -> Result<Self> {
+        Self::start_with(binary, options, |_| Ok(()))
+    }
+
+    /// As [`Server::start`], with what `prepare` puts into its directory before.
+    pub fn start_with(
+        binary: &Binary,
+        options: &[&str],
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("rejoin-chaos-").tempdir().context("making a directory")?;
+        prepare(dir.path())?;
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let mut last_error = None;
         for _ in 0..START_ATTEMPTS {
@@ -115,6 +125,11 @@ impl Server {
     pub fn restart(&mut self) -> Result<()> {
         end(&mut self.child);
         self.start_again()
+    }
+
+    /// Stops the process in an orderly way and leaves its files where they are.
+    pub fn stop(&mut self) {
+        end(&mut self.child);
     }
 
     /// Kills the process (SIGKILL), as a crash would, and starts it again on the same port and directory.

@@ -162,6 +162,11 @@ impl<'a> Call<'a> {
         self.changes += 1;
     }
 
+    /// States so many changes of keys that nobody needs to be told of one by one.
+    pub(crate) fn changed_many(&mut self, count: u64) {
+        self.changes += count;
+    }
+
     /// Logs `args` in place of the command as it came; may be called several times.
     pub fn propagate(&mut self, args: &[&[u8]]) {
         self.outgoing = Outgoing::Done;
@@ -181,7 +186,10 @@ impl<'a> Call<'a> {
     }
 
     fn may_log(&self) -> bool {
-        self.engine.role == Role::Master && self.session.kind != SessionKind::Master
+        // What is loaded is told by no stream: it has its place already.
+        self.engine.role == Role::Master
+            && self.session.kind != SessionKind::Master
+            && self.engine.loading.is_none()
     }
 
     /// After the handler: logs the command as it came, if it changed anything and said nothing else.

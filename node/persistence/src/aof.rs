@@ -159,7 +159,9 @@ impl Scanner {
             Place::Start | Place::Prefix if self.is_in_multi => (AofFlaw::OpenMulti, true),
             Place::Start | Place::Prefix => (AofFlaw::MissingArguments { count: self.args_left }, true),
         };
-        Err(AofError { at: self.element, flaw, is_torn })
+        // Of what has not begun, the place is where it would.
+        let at = if self.place == Place::Prefix { self.at } else { self.element };
+        Err(AofError { at, flaw, is_torn })
     }
 
     /// How many bytes of the file are whole: up to the end of the last command or annotation outside MULTI.

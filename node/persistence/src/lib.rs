@@ -10,6 +10,9 @@
 
 pub mod aof;
 pub mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod log;
 pub mod manifest;
 pub mod rdb;

@@ -51,8 +51,9 @@ fn dbsize(call: &mut Call<'_>) -> Result<(), Failure> {
 /// `FLUSHDB [ASYNC | SYNC]`
 fn flushdb(call: &mut Call<'_>) -> Result<(), Failure> {
     check_flush_mode(call)?;
-    clear(call.engine, call.session.db);
-    call.changed_something();
+    let count = clear(call.engine, call.session.db);
+    call.changed_many(count);
+    call.propagate_as_it_came();
     call.reply().ok();
     Ok(())
 }
@@ -61,10 +62,11 @@ fn flushdb(call: &mut Call<'_>) -> Result<(), Failure> {
 fn flushall(call: &mut Call<'_>) -> Result<(), Failure> {
     check_flush_mode(call)?;
     for index in 0..call.engine.keyspace.database_count() {
-        clear(call.engine, DbIndex::new(index));
+        let count = clear(call.engine, DbIndex::new(index));
+        call.changed_many(count);
     }
     call.engine.note_flush();
-    call.changed_something();
+    call.propagate_as_it_came();
     call.reply().ok();
     Ok(())
 }
@@ -78,13 +80,16 @@ fn check_flush_mode(call: &Call<'_>) -> Result<(), Failure> {
     }
 }
 
-fn clear(engine: &mut Engine, db: DbIndex) {
+/// Returns how many keys there were.
+fn clear(engine: &mut Engine, db: DbIndex) -> u64 {
     let Engine { keyspace, watches, .. } = engine;
-    if keyspace.database(db).is_empty() {
-        return;
+    let count = keyspace.database(db).len() as u64;
+    if count == 0 {
+        return 0;
     }
     watches.database_changed(db, |key| keyspace.database(db).get(keyspace.key(key)).is_some());
     keyspace.database_mut(db).clear();
+    count
 }
 
 /// `SWAPDB index1 index2`

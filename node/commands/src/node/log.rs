@@ -49,6 +49,10 @@ pub struct LogStatus {
     pub delayed_syncs: u64,
     /// The last byte of the stream that survives a power loss.
     pub offset_synced: Offset,
+    /// Bytes of the history on disk.
+    pub history_bytes: u64,
+    /// Files of it.
+    pub history_files: usize,
 }
 
 /// BGREWRITEAOF.

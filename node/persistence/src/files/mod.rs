@@ -12,17 +12,14 @@
 //!   since, and not before it lies there whole;
 //! * an increment that no manifest names yet is found by its name and its side data ([`recover`]).
 
+pub mod history;
 mod publish;
 pub mod recover;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use rejoin_protocol::{DbIndex, Offset, UnixMillis};
 
@@ -30,7 +27,7 @@ pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
-    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble, side_path},
+    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble},
     storage::{Listed, Storage},
 };
 
@@ -207,14 +204,41 @@ impl LogFiles {
         }
     }
 
+    /// Files of an older set that nothing will need any more: where no base is awaited, they go at once.
+    pub fn take_orphans(&mut self) -> Retired {
+        let orphans = std::mem::take(&mut self.orphans);
+        self.retire(orphans)
+    }
+
+    fn retire(&self, files: impl IntoIterator<Item = ManifestFile>) -> Retired {
+        let files = files.into_iter().map(|file| self.options.folder.join(&file.name)).collect();
+        Retired { history: self.options.history.clone(), files }
+    }
+
+    /// Gives up the oldest increments until all take `bytes_max` at most, for files that nothing is loaded from without
+    /// something else. The last one stays.
+    pub fn forget_oldest(&mut self, bytes_max: u64) -> Retired {
+        let lengths = self.storage.list(&self.options.folder).unwrap_or_default();
+        let length_of =
+            |file: &ManifestFile| lengths.iter().find(|one| one.name == file.name).map_or(0, |one| one.bytes);
+        let mut forgotten = Vec::new();
+        while self.bytes() > bytes_max && self.manifest.increments.len() > 1 {
+            let oldest = self.manifest.increments.remove(0);
+            self.sealed_bytes = self.sealed_bytes.saturating_sub(length_of(&oldest));
+            self.is_unpublished = true;
+            forgotten.push(oldest);
+        }
+        self.retire(forgotten)
+    }
+
     /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.
     /// After an error everything is as it was.
-    pub fn begin_again(&mut self, place: StreamPlace, now: UnixMillis) -> io::Result<()> {
+    pub fn begin_again(&mut self, place: StreamPlace, needs_base: bool, now: UnixMillis) -> io::Result<()> {
         let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
         let old: Vec<ManifestFile> =
             self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
         let names = Manifest { history: old.clone(), ..Manifest::default() };
-        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, false, now)?;
+        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, !needs_base, now)?;
         begun.orphans = old;
         *self = begun;
         Ok(())
@@ -335,12 +359,7 @@ impl LogFiles {
             .chain(replaced.base)
             .chain(replaced.increments)
             .collect();
-        let mut retired = Retired::default();
-        for file in files {
-            let path = self.options.folder.join(&file.name);
-            retired.add(path, self.options.history.as_deref());
-        }
-        retired
+        self.retire(files)
     }
 
     /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.
@@ -406,6 +425,13 @@ impl LogFiles {
         self.writer.close()
     }
 
+    /// Ends for good, while the stream goes on without these files: a start that loads them must take another name for
+    /// what it goes on with.
+    pub fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.writer.abandon()?;
+        self.sync_task(now).carry_out(&*self.storage)
+    }
+
     /// The last byte of the stream in the files.
     #[must_use]
     pub fn end(&self) -> Offset {
@@ -417,6 +443,11 @@ impl LogFiles {
     pub fn place(&self) -> StreamPlace {
         let (stream, offset) = (self.stream.clone(), self.end());
         StreamPlace { stream, offset, db: self.db, chain: self.writer.chain() }
+    }
+
+    /// Settings that may change while the log is written.
+    pub fn configure(&mut self, segment_bytes: u64, history: Option<PathBuf>) {
+        (self.options.segment_bytes, self.options.history) = (segment_bytes, history);
     }
 
     /// What is live.
@@ -448,9 +479,4 @@ impl LogFiles {
     pub fn storage(&self) -> &Arc<dyn Storage> {
         &self.storage
     }
-}
-
-/// Whether a file is a segment: it has side data.
-fn is_segment(storage: &dyn Storage, path: &Path) -> bool {
-    storage.open(&side_path(path), crate::storage::Open::Existing).is_ok()
 }

@@ -7,7 +7,7 @@ use std::{
 
 use rejoin_protocol::Offset;
 
-use super::is_segment;
+use super::history;
 use crate::{
     manifest::{manifest_name, temporary_manifest_name},
     segment::{SegmentFiles, StoredSegment, side_path},
@@ -69,31 +69,28 @@ impl BaseInstallation {
     }
 }
 
-/// Files that are not live any more.
+/// Files that are not live any more: a base before the segments that follow it.
 #[derive(Clone, Debug, Default)]
 pub struct Retired {
-    /// They move to this folder if they are segments of ours; else they go.
-    history: Option<PathBuf>,
-    files: Vec<PathBuf>,
+    /// They move to this folder, as far as they are ours; else they go.
+    pub(super) history: Option<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Retired {
-    pub(super) fn add(&mut self, path: PathBuf, history: Option<&Path>) {
-        self.history = history.map(Path::to_owned);
-        self.files.push(path);
-    }
-
-    /// Moves segments to the history's folder and removes all else. What cannot be moved or removed stays where it is: the
-    /// first error comes back, after all was tried.
+    /// Moves bases and segments to the history's folder and removes all else. What cannot be moved or removed stays where it
+    /// is: the first error comes back, after all was tried.
     pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {
         if let Some(history) = &self.history {
             storage.create_folder(history)?;
         }
         let mut outcome = Ok(());
-        for path in &self.files {
+        for (number, path) in self.files.iter().enumerate() {
+            // A base stands where the segment behind it begins.
+            let next = self.files.get(number + 1);
             let retired = match &self.history {
-                Some(history) if is_segment(storage, path) => move_segment(storage, path, history),
-                _ => remove_segment(storage, path),
+                Some(history) => retire(storage, path, next, history),
+                None => remove_segment(storage, path),
             };
             outcome = outcome.and(retired);
         }
@@ -101,17 +98,24 @@ impl Retired {
     }
 }
 
-/// What a segment is called in the history's folder: its stream and where it begins there.
-fn move_segment(storage: &dyn Storage, path: &Path, history: &Path) -> io::Result<()> {
-    let Ok(segment) = StoredSegment::open(storage, path) else { return remove_segment(storage, path) };
-    let name = format!("{}-{:020}.aof", segment.head.stream.replid, segment.head.start.get());
-    let to = history.join(name);
-    storage.rename(path, &to)?;
-    storage.rename(&side_path(path), &side_path(&to))
+fn retire(storage: &dyn Storage, path: &Path, next: Option<&PathBuf>, history: &Path) -> io::Result<()> {
+    if let Ok(segment) = StoredSegment::open(storage, path) {
+        let to = history::segment_path(history, segment.head.stream.replid, segment.head.start);
+        storage.rename(path, &to)?;
+        return storage.rename(&side_path(path), &side_path(&to));
+    }
+    let is_base = path.extension().is_some_and(|ending| ending == "rdb");
+    match next.filter(|_| is_base).map(|next| StoredSegment::open(storage, next)) {
+        Some(Ok(next)) => {
+            let to = history::base_path(history, next.head.stream.replid, next.head.start);
+            storage.rename(path, &to)
+        }
+        _ => remove_segment(storage, path),
+    }
 }
 
 /// Removes a file, and its side data where it has some.
-fn remove_segment(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+pub(super) fn remove_segment(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     for path in [path, &side_path(path)] {
         match storage.remove(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -98,6 +98,12 @@ pub struct Resumed {
     pub bytes_cut: u64,
 }
 
+/// What the manifest on disk names; nothing if there is none or it cannot be read. For a log that begins anew.
+#[must_use]
+pub fn names_in_use(storage: &dyn Storage, options: &LogFilesOptions) -> Manifest {
+    read_manifest(storage, options).ok().flatten().unwrap_or_default()
+}
+
 /// Looks at the log's folder. `None` when there is no log.
 pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<FoundLog>, LogFlaw> {
     let Some(mut manifest) = read_manifest(storage, options)? else { return Ok(None) };
@@ -302,6 +308,20 @@ impl FoundLog {
             Increments::Foreign { files, .. } => files.iter().map(|(_, bytes)| bytes).sum(),
         };
         increments + self.base.as_ref().map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Whether everything behind `offset` of the stream `replid` is in the increments, so that data that stands there can
+    /// be brought up to their end.
+    #[must_use]
+    pub fn continues(&self, replid: ReplicationId, offset: Offset) -> bool {
+        let Increments::Ours(segments) = &self.increments else { return false };
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return false };
+        let stream = &last.head.stream;
+        let is_ancestor = |(ancestor, last_valid): &(ReplicationId, Offset)| {
+            *ancestor == replid && offset <= *last_valid
+        };
+        let is_ours = stream.replid == replid || stream.ancestors.iter().any(is_ancestor);
+        is_ours && first.head.start <= offset && offset <= last.end_present()
     }
 
     /// What the manifest says is live.

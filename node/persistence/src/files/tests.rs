@@ -1,11 +1,13 @@
 //! The log's files under every failure that a disk can think of: each operation is once the last one, or fails once.
 //! Whatever happens, what was acknowledged is found again, and the stream's bytes are those that were appended.
 
+use std::path::Path;
+
 use rejoin_protocol::{ByteCount, ReplicationId};
 
 use super::recover::{FoundLog, Increments, Replayed, Resumed, look};
 use super::*;
-use crate::segment::{SegmentFlaw, Standing};
+use crate::segment::{SegmentFlaw, Standing, side_path};
 use crate::storage::simulated::{Fault, SimulatedStorage, Verb};
 use crate::storage::{Open, StoredFile};
 
@@ -191,6 +193,13 @@ fn a_life_without_failures_ends_where_it_should() {
     assert_eq!(end, Some(model.acknowledged as i64), "Redis 8 comes up at our offset");
     let history = storage.list(Path::new("replhistory")).unwrap();
     assert!(history.iter().any(|file| file.name.ends_with(".aof")), "{history:?}");
+    assert!(history.iter().any(|file| file.name.ends_with(".rdb")), "the first base: {history:?}");
+    let limits = history::HistoryLimits { bytes_max: 1 << 20, seconds_max: 60 };
+    let (_, kept) = history::trim(&storage, Path::new("replhistory"), limits, NOW, &|_| false).unwrap();
+    assert_eq!(kept * 2, history.len() + 1, "each but the base has side data");
+    let later = UnixMillis::new(NOW.get() + 61_000);
+    history::trim(&storage, Path::new("replhistory"), limits, later, &|_| false).unwrap();
+    assert_eq!(storage.list(Path::new("replhistory")).unwrap(), []);
     for found in [storage.kill(), storage.power_loss(1)] {
         let (files, resumed) = restart(&found, &model, model.acknowledged).unwrap();
         assert_eq!(
@@ -346,7 +355,7 @@ fn another_stream_takes_over_with_its_first_base_and_not_before() {
         model.append(&mut files).unwrap();
     }
     let place = StreamPlace { stream: stream(5), offset: Offset::new(7_000), db: DbIndex::new(2), chain: 0 };
-    files.begin_again(place, NOW).unwrap();
+    files.begin_again(place, true, NOW).unwrap();
     files.append(&unit(0), None, NOW).unwrap();
     files.sync_task(NOW).carry_out(&storage).unwrap();
     // The old data is what a start loads until the new is whole.

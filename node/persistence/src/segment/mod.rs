@@ -206,6 +206,12 @@ impl SegmentWriter {
         self.side.sync()
     }
 
+    /// States that the stream goes on elsewhere: to a start it looks as if the machine had gone down.
+    pub(crate) fn abandon(&mut self) -> io::Result<()> {
+        self.head.boot = BootId([0; 16]);
+        self.side.write_all_at(0, &self.head.encode())
+    }
+
     fn write_end(&mut self, state: SegmentState) -> io::Result<()> {
         let end = SegmentEnd { end: self.end, chain: self.chain.value(), state };
         self.turn += 1;

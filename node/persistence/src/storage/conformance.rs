@@ -20,6 +20,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("renaming", renaming),
     ("removing", removing),
     ("folders", folders),
+    ("locking folders", locks),
     ("what is no file", no_file),
     ("one reader after the other", streams),
 ];
@@ -146,6 +147,20 @@ fn folders(storage: &dyn Storage) -> io::Result<()> {
     storage.sync_folder(path(""))?;
     storage.sync_folder(path("f"))?;
     storage.sync_folder(path("f/g"))
+}
+
+fn locks(storage: &dyn Storage) -> io::Result<()> {
+    assert_eq!(refused(storage.lock_folder(path("f"))), Some(ErrorKind::NotFound));
+    storage.create_folder(path("f"))?;
+    storage.create_folder(path("g"))?;
+    let lock = storage.lock_folder(path("f"))?;
+    assert_eq!(refused(storage.lock_folder(path("f"))), Some(ErrorKind::WouldBlock));
+    let other = storage.lock_folder(path("g"))?;
+    put(storage, "f/a", b"locks keep out nobody but those who ask")?;
+    drop(lock);
+    drop(storage.lock_folder(path("f"))?);
+    drop(other);
+    Ok(())
 }
 
 fn no_file(storage: &dyn Storage) -> io::Result<()> {

@@ -44,22 +44,8 @@ struct Machine {
     capacity: Option<u64>,
     /// Power losses before this one.
     boots: u64,
-    /// Folders that are somebody's.
+    /// Folders that somebody has locked.
     locked: BTreeSet<PathBuf>,
-}
-
-/// Lets a folder go when it is dropped.
-#[derive(Debug)]
-struct Lock {
-    machine: Arc<Mutex<Machine>>,
-    folder: PathBuf,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let mut machine = self.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        machine.locked.remove(&self.folder);
-    }
 }
 
 /// What the machine lets an operation do.
@@ -133,13 +119,7 @@ impl SimulatedStorage {
     }
 
     fn of(disk: Disk, before: &Machine, boots: u64) -> Self {
-        let machine = Machine {
-            disk,
-            boots,
-            capacity: before.capacity,
-            faults: Faults::default(),
-            locked: BTreeSet::new(),
-        };
+        let machine = Machine { disk, boots, capacity: before.capacity, ..Machine::default() };
         Self { machine: Arc::new(Mutex::new(machine)) }
     }
 
@@ -190,11 +170,13 @@ impl Storage for SimulatedStorage {
     }
 
     fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock> {
-        let (mut machine, folder) = self.ask(Verb::Open, folder)?;
+        let (mut machine, folder) = self.ask(Verb::LockFolder, folder)?;
+        machine.disk.check_folder(&folder)?;
         if !machine.locked.insert(folder.clone()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(FolderLock::new(Lock { machine: Arc::clone(&self.machine), folder }))
+        drop(machine);
+        Ok(FolderLock::new(SimulatedLock { storage: self.clone(), folder }))
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -255,6 +237,19 @@ impl StoredFile for SimulatedFile {
             Err(_) => machine.disk.forget_unsynced(self.id),
         }
         permitted
+    }
+}
+
+/// A folder that is locked.
+#[derive(Debug)]
+struct SimulatedLock {
+    storage: SimulatedStorage,
+    folder: PathBuf,
+}
+
+impl Drop for SimulatedLock {
+    fn drop(&mut self) {
+        self.storage.machine().locked.remove(&self.folder);
     }
 }
 

@@ -108,8 +108,9 @@ impl Disk {
     }
 
     pub(super) fn rename(&mut self, from: PathBuf, to: PathBuf) -> io::Result<()> {
-        let id = *self.names.file(&from)?;
+        self.names.check_parent(&from)?;
         self.names.check_parent(&to)?;
+        let id = *self.names.file(&from)?;
         if self.names.folders.contains(&to) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
@@ -156,13 +157,17 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+    /// Whether there is such a folder.
+    pub(super) fn check_folder(&self, folder: &Path) -> io::Result<()> {
         if self.names.files.contains_key(folder) {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        if !folder.as_os_str().is_empty() && !self.names.folders.contains(folder) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let is_there = folder.as_os_str().is_empty() || self.names.folders.contains(folder);
+        if is_there { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    pub(super) fn sync_folder(&mut self, folder: &Path) -> io::Result<()> {
+        self.check_folder(folder)?;
         let durable = &mut self.durable;
         self.changes.retain_mut(|change| {
             change.unsynced.remove(folder);

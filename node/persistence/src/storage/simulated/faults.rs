@@ -14,6 +14,7 @@ pub enum Verb {
     List,
     CreateFolder,
     SyncFolder,
+    LockFolder,
     Write,
     Read,
     Len,

@@ -124,7 +124,9 @@ fn a_crash_ends_everything_at_its_place() {
 fn a_killed_process_loses_nothing_and_touches_nothing_more() {
     let storage = SimulatedStorage::new();
     let file = put(&storage, "a", b"abc");
+    let _lock = storage.lock_folder(path("")).unwrap();
     let after = storage.kill();
+    assert!(storage.lock_folder(path("")).is_err() && after.lock_folder(path("")).is_ok());
     file.write_all_at(0, b"xyz").unwrap();
     assert_eq!((content(&after, "a").unwrap(), after.boots()), (b"abc".to_vec(), 0));
     // What was not synced still is not.
@@ -262,4 +264,33 @@ fn files_that_nobody_can_reach_take_no_memory() {
     }
     storage.sync_folder(path("")).unwrap();
     assert_eq!(storage.machine().disk.files_kept(), 0);
+}
+
+#[test]
+fn whatever_happens_what_was_synced_is_there() {
+    for seed in 0..200_u64 {
+        let storage = SimulatedStorage::new();
+        storage.create_folder(path("f")).unwrap();
+        storage.sync_folder(path("")).unwrap();
+        let file = open(&storage, "f/log");
+        storage.sync_folder(path("f")).unwrap();
+        let mut chance = seed;
+        let (mut written, mut synced) = (Vec::new(), 0);
+        for step in 0..30_u8 {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if chance >> 62 == 0 {
+                file.sync().unwrap();
+                synced = written.len();
+            } else {
+                let bytes = vec![step + 1; (chance >> 52) as usize % 1500];
+                file.write_all_at(written.len() as u64, &bytes).unwrap();
+                written.extend_from_slice(&bytes);
+            }
+            let after = content(&storage.power_loss(seed ^ u64::from(step)), "f/log").unwrap();
+            assert!(after.len() >= synced && after.len() <= written.len());
+            assert_eq!(after[..synced], written[..synced], "seed {seed}, step {step}");
+            let is_old_or_new = |(found, wrote): (&u8, &u8)| found == wrote || *found == 0;
+            assert!(after[synced..].iter().zip(&written[synced..]).all(is_old_or_new));
+        }
+    }
 }
