@@ -238,7 +238,8 @@ impl LogFiles {
         let old: Vec<ManifestFile> =
             self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
         let names = Manifest { history: old.clone(), ..Manifest::default() };
-        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, !needs_base, now)?;
+        let mut begun =
+            Self::begin(self.storage.clone(), self.options.clone(), place, &names, !needs_base, now)?;
         begun.orphans = old;
         *self = begun;
         Ok(())

@@ -317,9 +317,8 @@ impl FoundLog {
         let Increments::Ours(segments) = &self.increments else { return false };
         let (Some(first), Some(last)) = (segments.first(), segments.last()) else { return false };
         let stream = &last.head.stream;
-        let is_ancestor = |(ancestor, last_valid): &(ReplicationId, Offset)| {
-            *ancestor == replid && offset <= *last_valid
-        };
+        let is_ancestor =
+            |(ancestor, last_valid): &(ReplicationId, Offset)| *ancestor == replid && offset <= *last_valid;
         let is_ours = stream.replid == replid || stream.ancestors.iter().any(is_ancestor);
         is_ours && first.head.start <= offset && offset <= last.end_present()
     }
