@@ -37,29 +37,40 @@ pub(crate) async fn load(
 /// # Errors
 /// What is wrong with it, in words for the operator.
 pub(crate) async fn load_dump(shard: &SharedShard, storage: &dyn Storage) -> Result<(), String> {
+    let drops_expired = shard.borrow().engine.settings.replicaof.is_none();
+    if let Some(base) = read_dump(shard, storage, drops_expired).await? {
+        shard.borrow_mut().adopt_dump(base);
+    }
+    Ok(())
+}
+
+/// Reads `dbfilename`, if it is there.
+///
+/// # Errors
+/// What is wrong with it, in words for the operator.
+pub(crate) async fn read_dump(
+    shard: &SharedShard,
+    storage: &dyn Storage,
+    drops_expired: bool,
+) -> Result<Option<LoadedBase>, String> {
     let name = shard.borrow().engine.settings.dbfilename.clone();
     let fatal = |reason: String| format!("{reason}\nFatal error loading the DB, check server logs. Exiting.");
     let opened = storage.open(Path::new(&name), Open::Existing);
     let (file, bytes) = match opened.and_then(|file| file.len().map(|bytes| (file, bytes))) {
         Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             let why = crate::words_of(&error);
             return Err(fatal(format!("Fatal error: can't open the RDB file {name} for reading: {why}")));
         }
     };
     let begun = Instant::now();
-    let is_master = {
-        let mut shard = shard.borrow_mut();
-        shard.engine.begin_loading(bytes);
-        shard.engine.settings.replicaof.is_none()
-    };
-    let base = load_file(shard, file, Path::new(&name), is_master)
+    shard.borrow_mut().engine.begin_loading(bytes);
+    let base = load_file(shard, file, Path::new(&name), drops_expired)
         .await
         .map_err(|reason| fatal(format!("Error loading the RDB file {reason}")))?;
-    shard.borrow_mut().adopt_dump(base);
     tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
-    Ok(())
+    Ok(Some(base))
 }
 
 /// Loads one snapshot file of a start.
@@ -109,7 +120,7 @@ impl Shard {
     }
 
     /// Takes over what was loaded, and the stream's place with it.
-    fn adopt_dump(&mut self, base: LoadedBase) {
+    pub(crate) fn adopt_dump(&mut self, base: LoadedBase) {
         let LoadedBase { keyspace, summary, expired } = base;
         let expired_count = expired.len() as u64;
         let loaded_count = summary.keys.saturating_sub(expired_count);

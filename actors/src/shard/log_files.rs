@@ -14,7 +14,7 @@ use std::{
 
 use rejoin_commands::{Role, node::log::LogStatus, settings::SyncPolicy};
 use rejoin_persistence::{
-    files::{BaseTask, LogFiles, LogFilesOptions, StreamPlace, SyncTask},
+    files::{BaseTask, LogFiles, LogFilesOptions, Retired, StreamPlace, SyncTask},
     rdb::{EncodeOptions, LocalFile, StreamPosition},
     rdb_file::{RdbFile, SaveError, SaveGuard},
     segment::StreamName,
@@ -33,18 +33,30 @@ use crate::{
         shard::ShardMessage,
         snapshotter::{BeginSave, SavePurpose},
     },
-    shard::{Shard, recovery, unix_now, upstream::MASTER_SESSION},
+    shard::{Shard, history::limits_of, recovery, unix_now, upstream::MASTER_SESSION},
 };
 
 /// How often `everysec` syncs.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
+/// How often history that is kept alone is trimmed.
+const TRIM_PERIOD: Duration = Duration::from_secs(1);
 /// How long after a base that failed the next is tried.
 const BASE_RETRY_PERIOD: Duration = Duration::from_secs(10);
+
+/// What the files are kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// `appendonly yes`: a start loads them, and what cannot be written is not acknowledged.
+    All,
+    /// `repl-history yes` alone: what cannot be written costs the history.
+    History,
+}
 
 /// The log's files and what is under way for them.
 pub(crate) struct DiskLog {
     files: LogFiles,
     worker: DiskWorker,
+    keeps: Keeps,
     /// Keeps other nodes away.
     _lock: FolderLock,
     /// Counts sets of files: what is reported of an older one is void.
@@ -52,6 +64,8 @@ pub(crate) struct DiskLog {
     /// Bytes at the beginning of what waits to be published that are in the file already, though not safe.
     bytes_ahead: usize,
     synced_at: Instant,
+    /// When it was last looked for history that is over its limits.
+    trimmed_at: Instant,
     is_syncing: bool,
     /// A sync has failed: only a new base makes the log whole.
     needs_base: bool,
@@ -80,15 +94,18 @@ impl DiskLog {
         files: LogFiles,
         reports: mpsc::WeakSender<ShardMessage>,
         lock: FolderLock,
+        keeps: Keeps,
     ) -> io::Result<Self> {
         let worker = DiskWorker::start(files.storage().clone(), reports)?;
         Ok(Self {
             files,
             worker,
+            keeps,
             _lock: lock,
             set: 0,
             bytes_ahead: 0,
             synced_at: Instant::now(),
+            trimmed_at: Instant::now(),
             is_syncing: false,
             needs_base: false,
             base_began: None,
@@ -142,6 +159,13 @@ impl DiskLog {
     fn call_off_base(&mut self) {
         if let Some(guard) = self.base_guard.take() {
             guard.cancel();
+        }
+    }
+
+    /// Has files put aside that are not live any more.
+    pub(crate) fn retire(&self, retired: Retired) {
+        if !retired.is_empty() {
+            self.worker.ask(self.set, DiskTask::Retire(retired));
         }
     }
 
@@ -214,6 +238,7 @@ impl Shard {
             Waiting::Masters => &self.unwritten,
         };
         match disk.write(bytes, selected, now, policy) {
+            Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
             Err(error) => {
                 let count = bytes.len();
                 self.note_log_failure(&error, count);
@@ -270,6 +295,17 @@ impl Shard {
     /// At each tick: syncs what is due, begins a base when one is due, keeps INFO up to date.
     pub(crate) fn tend_log(&mut self) {
         self.sync_log();
+        let Some(disk) = &mut self.disk else { return };
+        if disk.keeps == Keeps::History {
+            if disk.trimmed_at.elapsed() < TRIM_PERIOD {
+                return;
+            }
+            disk.trimmed_at = Instant::now();
+            let retired = disk.files.forget_oldest(limits_of(&self.engine.settings), self.engine.now);
+            disk.retire(retired);
+            self.engine.status.log.history_bytes = disk.files.bytes();
+            return;
+        }
         self.begin_base_if_due();
         let Some(disk) = &mut self.disk else { return };
         let status = &mut self.engine.status.log;
@@ -312,6 +348,7 @@ impl Shard {
                         *synced = task.offset.max(*synced);
                         disk.files.note_synced(task.offset, self.engine.now);
                     }
+                    Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
                     Err(error) => {
                         disk.note_failed_sync(task);
                         self.note_log_failure(&error, 0);
@@ -327,9 +364,11 @@ impl Shard {
     pub(crate) fn rename_log(&mut self) {
         let (now, stream) = (self.engine.now, stream_name_of(&self.lineage));
         let Some(disk) = &mut self.disk else { return };
-        if let Err(error) = disk.files.rename_stream(stream, now) {
+        match disk.files.rename_stream(stream, now) {
+            Ok(()) => {}
+            Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
             // The next append tries again.
-            self.note_log_failure(&error, 0);
+            Err(error) => self.note_log_failure(&error, 0),
         }
     }
 
@@ -346,11 +385,17 @@ impl Shard {
         (disk.base_began, disk.base_failed_at) = (None, None);
         (disk.bytes_ahead, disk.is_syncing, disk.needs_base) = (0, false, false);
         let place = StreamPlace { stream, offset, db, chain: 0 };
-        match disk.files.begin_again(place, now) {
+        match disk.files.begin_again(place, disk.keeps == Keeps::All, now) {
+            Ok(()) if disk.keeps == Keeps::History => {
+                let orphans = disk.files.take_orphans();
+                disk.retire(orphans);
+                self.disk = Some(disk);
+            }
             Ok(()) => {
                 self.disk = Some(disk);
                 self.begin_base();
             }
+            Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
             Err(error) => {
                 disk.needs_base = true;
                 self.disk = Some(disk);
@@ -361,7 +406,7 @@ impl Shard {
 
     /// BGREWRITEAOF, or the log has grown: writes a new base from a snapshot, on a thread of its own.
     pub(crate) fn begin_base(&mut self) {
-        if self.engine.status.log.rewrite_began.is_some() {
+        if self.engine.status.log.rewrite_began.is_some() || !self.engine.status.log.is_on {
             return;
         }
         self.publish_log();
@@ -511,42 +556,51 @@ impl Shard {
     /// CONFIG SET of what the log's files keep to.
     pub(crate) fn configure_log(&mut self) {
         let LogFilesOptions { segment_bytes, history, .. } = options_of(&self.engine.settings);
-        if let Some(disk) = &mut self.disk {
-            disk.files.configure(segment_bytes, history);
+        let keeps_history = history.is_some();
+        match &mut self.disk {
+            Some(disk) if disk.keeps == Keeps::All => disk.files.configure(segment_bytes, history),
+            Some(disk) if keeps_history => disk.files.configure(segment_bytes, None),
+            Some(_) => self.end_files(),
+            None if keeps_history => self.begin_history(),
+            None => {}
         }
     }
 
     /// CONFIG SET appendonly.
     pub(crate) fn turn_log(&mut self, is_on: bool) {
-        match (is_on, self.disk.is_some()) {
-            (true, false) => {
-                self.publish_log();
-                match recovery::begin_now(self) {
-                    Ok(disk) => {
-                        self.disk = Some(disk);
-                        self.engine.status.log.is_on = true;
-                        self.begin_base();
-                    }
-                    Err(error) => {
-                        tracing::warn!("Unable to turn on AOF: {error}");
-                        self.engine.settings.log.is_on = false;
-                    }
+        if is_on == self.engine.status.log.is_on {
+            return;
+        }
+        self.publish_log();
+        // What was kept as history alone is of no use behind other files: a stream without a gap is one set.
+        self.end_files();
+        if is_on {
+            match recovery::begin_now(self) {
+                Ok(disk) => {
+                    self.disk = Some(disk);
+                    self.engine.status.log.is_on = true;
+                    self.begin_base();
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!("Unable to turn on AOF: {error}");
+                    self.engine.settings.log.is_on = false;
                 }
             }
-            (false, true) => {
-                self.publish_log();
-                if let Some(disk) = self.disk.take()
-                    && let Err(error) = disk.abandon(unix_now())
-                {
-                    tracing::warn!(
-                        "The log's files could not be ended in order: {}",
-                        crate::words_of(&error)
-                    );
-                }
-                self.engine.status.log = LogStatus::default();
-                self.note_log_mended();
-            }
-            _ => {}
+        }
+        self.engine.status.log = LogStatus::default();
+        self.note_log_mended();
+        if self.engine.settings.log.keeps_history {
+            self.begin_history();
+        }
+    }
+
+    /// The files end here, while the stream goes on.
+    fn end_files(&mut self) {
+        if let Some(disk) = self.disk.take()
+            && let Err(error) = disk.abandon(unix_now())
+        {
+            tracing::warn!("The log's files could not be ended in order: {}", crate::words_of(&error));
         }
     }
 

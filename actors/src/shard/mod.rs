@@ -17,6 +17,7 @@ pub(crate) mod connection;
 mod descriptors;
 pub(crate) mod effects;
 pub(crate) mod execute;
+mod history;
 mod host;
 pub(crate) mod inbox;
 pub(crate) mod listener;

@@ -16,7 +16,7 @@ use rejoin_persistence::{
     },
     manifest::Manifest,
     rdb::RdbSummary,
-    segment::{SegmentFlaw, Standing, StoredSegment},
+    segment::{SegmentFlaw, SegmentReader, Standing, StoredSegment},
     storage::{FolderLock, Open, Storage},
 };
 use rejoin_protocol::{ByteCount, DbIndex, Offset, ReplicationId, resp::RequestLimits};
@@ -27,8 +27,8 @@ use crate::{
     disk::load::LoadedBase,
     messages::{master::ReplaceLineage, shard::ShardMessage},
     shard::{
-        Shard, SharedShard, loading,
-        log_files::{DiskLog, options_of, stream_name_of},
+        Shard, SharedShard, history, loading,
+        log_files::{DiskLog, Keeps, options_of, stream_name_of},
         unix_now,
         upstream::MASTER_SESSION,
     },
@@ -49,11 +49,16 @@ pub(crate) async fn recover(
     storage: Arc<dyn Storage>,
     reports: mpsc::WeakSender<ShardMessage>,
 ) -> Result<(), String> {
-    let options = {
-        let shard = shard.borrow();
-        shard.engine.settings.log.is_on.then(|| options_of(&shard.engine.settings))
+    let (options, keeps_history) = {
+        let settings = &shard.borrow().engine.settings;
+        (settings.log.is_on.then(|| options_of(settings)), settings.log.keeps_history)
     };
-    let Some(options) = options else { return loading::load_dump(shard, &*storage).await };
+    let Some(options) = options else {
+        return match keeps_history {
+            true => history::recover(shard, storage, reports).await,
+            false => loading::load_dump(shard, &*storage).await,
+        };
+    };
     let lock = lock(&*storage, &options.folder)?;
     let found = recover::look(&*storage, &options).map_err(|flaw| flaw.to_string())?;
     match &found {
@@ -69,8 +74,8 @@ pub(crate) async fn recover(
     shard.engine.role = role;
     shard.engine.reset_stats();
     let files = outcome?;
-    let disk =
-        DiskLog::new(files, reports, lock).map_err(|error| format!("no thread for the disk: {error}"))?;
+    let disk = DiskLog::new(files, reports, lock, Keeps::All)
+        .map_err(|error| format!("no thread for the disk: {error}"))?;
     shard.engine.status.log.is_on = true;
     shard.disk = Some(disk);
     shard.tend_log();
@@ -83,12 +88,12 @@ pub(crate) fn begin_now(shard: &Shard) -> Result<DiskLog, String> {
     let lock = lock(&*shard.storage, &options.folder)?;
     let old = recover::names_in_use(&*shard.storage, &options);
     LogFiles::begin(shard.storage.clone(), options, shard.place(), &old, false, unix_now())
-        .and_then(|files| DiskLog::new(files, shard.reports.clone(), lock))
+        .and_then(|files| DiskLog::new(files, shard.reports.clone(), lock, Keeps::All))
         .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))
 }
 
 /// Two nodes that write to the same log would destroy it.
-fn lock(storage: &dyn Storage, folder: &Path) -> Result<FolderLock, String> {
+pub(super) fn lock(storage: &dyn Storage, folder: &Path) -> Result<FolderLock, String> {
     storage.create_folder(folder).and_then(|()| storage.lock_folder(folder)).map_err(|error| {
         let folder = folder.display();
         match error.kind() {
@@ -139,7 +144,7 @@ async fn load(
     };
     let files = match (&found.increments, is_ours) {
         (Increments::Ours(segments), Ok(())) => {
-            let replayed = replay.segments(segments, &options).await?;
+            let replayed = replay.segments(segments, &options, None).await?;
             shard.borrow().go_on(storage, options, found, replayed)?
         }
         (increments, why) => {
@@ -169,7 +174,7 @@ async fn load(
 }
 
 /// A log that is being loaded.
-struct Replay {
+pub(super) struct Replay {
     shard: SharedShard,
     input: Input,
     /// The last byte behind which no command and no transaction is open.
@@ -179,7 +184,7 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(shard: SharedShard) -> Self {
+    pub(super) fn new(shard: SharedShard) -> Self {
         Self { shard, input: Input::new(MASTER_SESSION), border: Offset::ZERO, bytes_in_transaction: 0 }
     }
 
@@ -227,14 +232,21 @@ impl Replay {
         Ok(summary)
     }
 
-    /// Applies segments of ours, each byte checked.
-    async fn segments(
+    /// Applies segments of ours, each byte checked; with `from`, what lies behind that offset, where that database is
+    /// selected.
+    pub(super) async fn segments(
         &mut self,
         segments: &[StoredSegment],
         options: &LogFilesOptions,
+        from: Option<(Offset, DbIndex)>,
     ) -> Result<Replayed, String> {
         let mut verified = Offset::ZERO;
         for (number, segment) in segments.iter().enumerate() {
+            let from = from.filter(|(from, _)| *from > segment.head.start);
+            let has_nothing = from.is_some_and(|(from, _)| segment.end_present() <= from);
+            if has_nothing && number + 1 < segments.len() {
+                continue;
+            }
             self.input = Input::new(MASTER_SESSION);
             {
                 let shard = &mut *self.shard.borrow_mut();
@@ -246,6 +258,9 @@ impl Replay {
             let is_last = number + 1 == segments.len();
             let may_end_early = is_last && segment.standing(options.boot) != Standing::Whole;
             let mut reader = segment.read();
+            if let Some((from, db)) = from {
+                self.skip(&mut reader, from, db)?;
+            }
             loop {
                 let place = segment.place(reader.offset());
                 let piece = match reader.next_piece() {
@@ -278,6 +293,25 @@ impl Replay {
         }
         let db = self.shard.borrow().selected_db();
         Ok(Replayed { border: self.border, verified, db })
+    }
+
+    /// Passes over what is in the data already; `from` is a border.
+    fn skip(&mut self, reader: &mut SegmentReader<'_>, from: Offset, db: DbIndex) -> Result<(), String> {
+        while reader.offset() < from {
+            let before = reader.offset();
+            let Some(piece) = reader.next_piece().map_err(|flaw| damaged(&flaw))? else { break };
+            let known = usize::try_from(from.since(before).get()).unwrap_or(usize::MAX).min(piece.len());
+            let new = piece[known..].to_vec();
+            {
+                let shard = &mut *self.shard.borrow_mut();
+                shard.begin_file(db);
+                let selected = shard.engine.log.selected();
+                shard.engine.log.restart(from, selected);
+            }
+            self.border = from;
+            self.apply(&new)?;
+        }
+        Ok(())
     }
 
     /// Applies what of a file has come.
@@ -379,7 +413,7 @@ impl Shard {
         }
     }
 
-    fn go_on(
+    pub(super) fn go_on(
         &self,
         storage: Arc<dyn Storage>,
         options: LogFilesOptions,
@@ -394,7 +428,7 @@ impl Shard {
     }
 
     /// The stream stands at `place` from now on.
-    fn take_up(&mut self, place: &StreamPlace, resumed: Option<&Resumed>) {
+    pub(super) fn take_up(&mut self, place: &StreamPlace, resumed: Option<&Resumed>) {
         let ancestors = place
             .stream
             .ancestors

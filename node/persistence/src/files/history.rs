@@ -28,6 +28,14 @@ pub struct HistoryLimits {
     pub seconds_max: u64,
 }
 
+impl HistoryLimits {
+    /// Whether what was written last at `written` is too old.
+    pub(super) fn is_over_age(&self, written: UnixMillis, now: UnixMillis) -> bool {
+        let age_max = i64::try_from(self.seconds_max.saturating_mul(1000)).unwrap_or(i64::MAX);
+        self.seconds_max > 0 && now.get().saturating_sub(written.get()) > age_max
+    }
+}
+
 /// What a file of the history is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistoryKind {
@@ -76,9 +84,7 @@ pub fn list(storage: &dyn Storage, folder: &Path) -> io::Result<Vec<HistoryFile>
         let path = folder.join(&listed.name);
         let kind = match is_segment.then(|| StoredSegment::open(storage, &path)) {
             None => HistoryKind::Base,
-            Some(Ok(segment)) => {
-                HistoryKind::Segment(segment.marks.last().map_or(segment.head.created, |mark| mark.wall))
-            }
+            Some(Ok(segment)) => HistoryKind::Segment(segment.written()),
             // Its side data is gone: nobody can be served from it.
             Some(Err(_)) => HistoryKind::Segment(UnixMillis::new(0)),
         };
@@ -120,13 +126,11 @@ pub fn surplus<'a>(
     let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let room = free_bytes.map_or(u64::MAX, |free| free.saturating_add(bytes) / 100 * FREE_SHARE_PERCENT);
     let bytes_max = limits.bytes_max.min(room);
-    let age_max = i64::try_from(limits.seconds_max.saturating_mul(1000)).unwrap_or(i64::MAX);
     let mut surplus = Vec::new();
     let mut kept: Vec<&HistoryFile> = Vec::new();
     for file in files {
         let HistoryKind::Segment(written) = file.kind else { continue };
-        let is_old = limits.seconds_max > 0 && now.get().saturating_sub(written.get()) > age_max;
-        if (is_old || bytes > bytes_max) && !is_pinned(file) {
+        if (limits.is_over_age(written, now) || bytes > bytes_max) && !is_pinned(file) {
             bytes = bytes.saturating_sub(file.bytes);
             surplus.push(file);
         } else {

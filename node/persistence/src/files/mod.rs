@@ -27,7 +27,7 @@ pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
-    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StreamName, preamble},
+    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StoredSegment, StreamName, preamble},
     storage::{Listed, Storage},
 };
 
@@ -215,20 +215,29 @@ impl LogFiles {
         Retired { history: self.options.history.clone(), files }
     }
 
-    /// Gives up the oldest increments until all take `bytes_max` at most, for files that nothing is loaded from without
-    /// something else. The last one stays.
-    pub fn forget_oldest(&mut self, bytes_max: u64) -> Retired {
+    /// Gives up the oldest increments that are over the limits, of files that are history and nothing else. The last one
+    /// stays.
+    pub fn forget_oldest(&mut self, limits: history::HistoryLimits, now: UnixMillis) -> Retired {
         let lengths = self.storage.list(&self.options.folder).unwrap_or_default();
         let length_of =
             |file: &ManifestFile| lengths.iter().find(|one| one.name == file.name).map_or(0, |one| one.bytes);
         let mut forgotten = Vec::new();
-        while self.bytes() > bytes_max && self.manifest.increments.len() > 1 {
+        while self.manifest.increments.len() > 1
+            && (self.bytes() > limits.bytes_max || self.is_oldest_over_age(limits, now))
+        {
             let oldest = self.manifest.increments.remove(0);
             self.sealed_bytes = self.sealed_bytes.saturating_sub(length_of(&oldest));
             self.is_unpublished = true;
             forgotten.push(oldest);
         }
         self.retire(forgotten)
+    }
+
+    fn is_oldest_over_age(&self, limits: history::HistoryLimits, now: UnixMillis) -> bool {
+        let Some(oldest) = self.manifest.increments.first() else { return false };
+        let path = self.options.folder.join(&oldest.name);
+        let written = StoredSegment::open(&*self.storage, &path).map(|segment| segment.written());
+        written.is_ok_and(|written| limits.is_over_age(written, now))
     }
 
     /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.

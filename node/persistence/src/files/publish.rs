@@ -78,6 +78,12 @@ pub struct Retired {
 }
 
 impl Retired {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Moves bases and segments to the history's folder and removes all else. What cannot be moved or removed stays where it
     /// is: the first error comes back, after all was tried.
     pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rejoin_protocol::{ByteCount, Offset};
+use rejoin_protocol::{ByteCount, Offset, UnixMillis};
 use thiserror::Error;
 
 use super::{
@@ -144,6 +144,12 @@ impl StoredSegment {
             turn,
             file,
         })
+    }
+
+    /// When something was written to it last, as far as its marks tell.
+    #[must_use]
+    pub fn written(&self) -> UnixMillis {
+        self.marks.last().map_or(self.head.created, |mark| mark.wall)
     }
 
     /// Where the byte behind `offset` stands in the file.

@@ -1,0 +1,185 @@
+//! The log of a node with `appendonly no` and `repl-history yes`: segments for replicas that come back late, and for a
+//! start, which brings the last saved data up to their end. Nobody asked for it to be safe: what fails costs the history,
+//! with an error in the log, and never a write or a start.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rejoin_commands::{Role, Settings};
+use rejoin_persistence::{
+    files::{
+        LogFiles, LogFilesOptions,
+        history::HistoryLimits,
+        recover::{self, FoundLog, Increments},
+    },
+    rdb::StreamPosition,
+    storage::Storage,
+};
+use rejoin_protocol::{DbIndex, Offset};
+use tokio::sync::mpsc;
+
+use crate::{
+    background,
+    disk::HISTORY_FOLDER,
+    messages::shard::ShardMessage,
+    shard::{
+        Shard, SharedShard, loading,
+        log_files::{DiskLog, Keeps, options_of},
+        recovery::{self, Replay},
+        unix_now,
+    },
+};
+
+/// What the files' names begin with.
+const NAME: &str = "history.aof";
+
+fn history_options(settings: &Settings) -> LogFilesOptions {
+    // What is too old goes: it is history already.
+    LogFilesOptions {
+        folder: PathBuf::from(HISTORY_FOLDER),
+        name: NAME.to_owned(),
+        history: None,
+        ..options_of(settings)
+    }
+}
+
+pub(super) fn limits_of(settings: &Settings) -> HistoryLimits {
+    HistoryLimits { bytes_max: settings.log.history_bytes_max, seconds_max: settings.log.history_seconds_max }
+}
+
+/// Loads the snapshot file and what the history knows since, and has the shard write on behind it.
+///
+/// # Errors
+/// Why the snapshot file cannot be loaded, in words for the operator.
+pub(crate) async fn recover(
+    shard: &SharedShard,
+    storage: Arc<dyn Storage>,
+    reports: mpsc::WeakSender<ShardMessage>,
+) -> Result<(), String> {
+    let options = history_options(&shard.borrow().engine.settings);
+    let lock = match recovery::lock(&*storage, &options.folder) {
+        Ok(lock) => lock,
+        Err(error) => {
+            tracing::warn!("No history is kept: {error}");
+            return loading::load_dump(shard, &*storage).await;
+        }
+    };
+    let found = recover::look(&*storage, &options).unwrap_or_else(|flaw| {
+        tracing::warn!("The history is of no use: {flaw}");
+        None
+    });
+    let files = match continue_from(shard, &storage, &options, found).await? {
+        Some(files) => Ok(files),
+        None => {
+            let old = recover::names_in_use(&*storage, &options);
+            let place = shard.borrow().place();
+            LogFiles::begin(storage.clone(), options, place, &old, true, unix_now())
+        }
+    };
+    let disk = files.and_then(|mut files| {
+        let orphans = files.take_orphans();
+        DiskLog::new(files, reports, lock, Keeps::History).inspect(|disk| disk.retire(orphans))
+    });
+    match disk {
+        Ok(disk) => shard.borrow_mut().disk = Some(disk),
+        Err(error) => tracing::warn!("No history is kept: {}", crate::words_of(&error)),
+    }
+    Ok(())
+}
+
+/// Loads the snapshot file, and what the history knows since if it knows all of it: then the stream goes on.
+async fn continue_from(
+    shard: &SharedShard,
+    storage: &Arc<dyn Storage>,
+    options: &LogFilesOptions,
+    found: Option<FoundLog>,
+) -> Result<Option<LogFiles>, String> {
+    let is_master = shard.borrow().engine.settings.replicaof.is_none();
+    let dump = loading::read_dump(shard, &**storage, is_master && found.is_none()).await?;
+    let position = dump.as_ref().map(|dump| dump.summary.position);
+    let from = match position {
+        // Nothing was ever saved: the history is all there is, if it begins at the beginning.
+        None => Some((Offset::ZERO, DbIndex::new(0))),
+        Some(position) => position.map(|StreamPosition { offset, selected, .. }| (offset, selected)),
+    };
+    let continues = |found: &FoundLog| match position {
+        None => found.start().is_some_and(|(_, start)| start == Offset::ZERO),
+        Some(Some(position)) => found.continues(position.replid, position.offset),
+        Some(None) => false,
+    };
+    let Some((found, from)) = found.filter(continues).zip(from) else {
+        if let Some(dump) = dump {
+            shard.borrow_mut().adopt_dump(dump);
+        }
+        return Ok(None);
+    };
+    if let Some(dump) = dump {
+        let old = shard.borrow_mut().engine.replace_keyspace(dump.keyspace);
+        background::reap(old);
+    }
+    shard.borrow_mut().engine.begin_loading(found.bytes());
+    match replay(shard, storage, options, found, from).await {
+        Ok(files) => Ok(Some(files)),
+        Err(error) => {
+            tracing::warn!("The history is of no use: {error}");
+            let empty = shard.borrow().engine.empty_keyspace();
+            background::reap(shard.borrow_mut().engine.replace_keyspace(empty));
+            loading::load_dump(shard, &**storage).await?;
+            Ok(None)
+        }
+    }
+}
+
+async fn replay(
+    shard: &SharedShard,
+    storage: &Arc<dyn Storage>,
+    options: &LogFilesOptions,
+    found: FoundLog,
+    from: (Offset, DbIndex),
+) -> Result<LogFiles, String> {
+    let role = std::mem::replace(&mut shard.borrow_mut().engine.role, Role::Replica);
+    let replayed = match &found.increments {
+        Increments::Ours(segments) => {
+            Replay::new(shard.clone()).segments(segments, options, Some(from)).await
+        }
+        Increments::Foreign { why, .. } => Err(why.clone()),
+    };
+    shard.borrow_mut().engine.role = role;
+    shard.borrow_mut().engine.reset_stats();
+    let (files, resumed) = shard.borrow().go_on(storage.clone(), options.clone(), found, replayed?)?;
+    shard.borrow_mut().take_up(&files.place(), resumed.as_ref());
+    Ok(files)
+}
+
+impl Shard {
+    /// History is kept from here on.
+    pub(super) fn begin_history(&mut self) {
+        let options = history_options(&self.engine.settings);
+        let begun = recovery::lock(&*self.storage, &options.folder).and_then(|lock| {
+            let old = recover::names_in_use(&*self.storage, &options);
+            let storage = self.storage.clone();
+            LogFiles::begin(storage, options, self.place(), &old, true, unix_now())
+                .and_then(|mut files| {
+                    let orphans = files.take_orphans();
+                    let disk = DiskLog::new(files, self.reports.clone(), lock, Keeps::History)?;
+                    disk.retire(orphans);
+                    Ok(disk)
+                })
+                .map_err(|error| crate::words_of(&error))
+        });
+        match begun {
+            Ok(disk) => self.disk = Some(disk),
+            Err(error) => tracing::warn!("No history is kept: {error}"),
+        }
+    }
+
+    /// The history could not be written: it is given up, and what it was to take is published all the same.
+    #[cold]
+    pub(super) fn give_up_history(&mut self, error: &std::io::Error) {
+        tracing::error!(
+            "The history could not be written and is given up: {}. 'CONFIG SET repl-history yes' begins another",
+            crate::words_of(error)
+        );
+        self.disk = None;
+        self.engine.status.log.history_bytes = 0;
+    }
+}
