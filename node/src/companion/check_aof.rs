@@ -217,7 +217,8 @@ impl Check<'_, '_> {
                 if !self.console.asks("Continue?") {
                     return Err("Aborting...".to_owned());
                 }
-                cut(&file, whole)
+                side_data::disown(path, self.console)
+                    .and_then(|()| cut(&file, whole))
                     .map_err(|error| format!("Failed to truncate AOF {name}: {}", reason(&error)))?;
                 Ok(Verdict::Cut)
             }
@@ -260,7 +261,8 @@ impl Check<'_, '_> {
                         again."
                 .to_owned());
         }
-        cut(file, at).map_err(|error| {
+        let is_cut = side_data::disown(subject.path, self.console).and_then(|()| cut(file, at));
+        is_cut.map_err(|error| {
             format!("Failed to truncate AOF {path} to timestamp {seconds}: {}", reason(&error))
         })?;
         Ok(Verdict::CutToTime)

@@ -60,7 +60,8 @@ Examples:
   rejoin check-aof --truncate-to-timestamp 1700000000 appendonly.aof
       go back to that second; needs annotations (aof-timestamp-enabled yes)
 
-Keep a copy before you let anything be cut.";
+Keep a copy before you let anything be cut. A node of ours that starts with a log that was cut begins a new stream:
+its replicas need a full sync.";
 
 #[derive(Args)]
 struct CheckAof {

@@ -1,6 +1,6 @@
 //! What a node's side data says of a log file: the place where checks of ours are added to those of Redis.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
 use rejoin_actors::disk::FolderStorage;
 use rejoin_persistence::segment::{SegmentFlaw, StoredSegment, side_path};
@@ -48,5 +48,19 @@ pub(super) fn check(folder: &Path, name: &str, console: &mut Console<'_>) -> Opt
     match flaw {
         SegmentFlaw::Damaged { from, .. } => Some(from),
         _ => None,
+    }
+}
+
+/// Takes the side data from a file that is about to be cut. The bytes to be cut may have been acknowledged, and replicas
+/// may hold them: a node must not go on with the stream as if it had never had them. Without side data it takes the log
+/// for a stranger's, and begins a new stream with what is in it.
+pub(super) fn disown(file: &Path, console: &mut Console<'_>) -> io::Result<()> {
+    match fs::remove_file(side_path(file)) {
+        Ok(()) => {
+            console.line("Side data: removed. A node that starts with this log begins a new stream");
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
