@@ -446,7 +446,7 @@ impl Shard {
             tracing::info!(
                 replid = %place.stream.replid, offset = %place.offset, db = %place.db,
                 "The stream goes on where the log ends{}",
-                if resumed.is_renamed { ", under a new name: the machine went down since" } else { "" }
+                if resumed.is_renamed { ", under a new name: its end may have been lost" } else { "" }
             );
         }
     }

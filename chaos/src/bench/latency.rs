@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::load;
 use super::table::median;
+use super::{in_memory, load};
 use crate::console::say;
 use crate::servers::{Binary, Server};
 
@@ -30,7 +30,8 @@ pub(super) fn compare(redis: &Binary, node: &Binary, keys: u64, rounds: u32, sec
         "", "p50 us", "p99.9 us", "p50 syncing", "p99.9 syncing", "p99.9 ratio", "full syncs"
     ));
     for binary in [redis, node] {
-        let server = Server::start(binary, &["--repl-diskless-sync-delay", "0"])?;
+        let server =
+            Server::start(binary, &[in_memory(binary), &["--repl-diskless-sync-delay", "0"]].concat())?;
         load::preload(&server, &["set".to_owned()], keys, VALUE_BYTES)?;
         let (mut alone, mut beside, mut syncs) = (Vec::new(), Vec::new(), 0);
         for round in 0..rounds.max(1) {

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::in_memory;
 use super::load::{pipelined, value_of};
 use crate::client::Client;
 use crate::console::say;
@@ -29,7 +30,7 @@ const FILLING_WRITES: u64 = 20_000;
 
 /// Starts a server for one measurement.
 fn start(binary: &Binary) -> Result<Server> {
-    let server = Server::start(binary, &["--repl-backlog-size", "1mb"])?;
+    let server = Server::start(binary, &[in_memory(binary), &["--repl-backlog-size", "1mb"]].concat())?;
     let mut client = server.client()?;
     pipelined(&mut client, FILLING_WRITES, |client, _| {
         client.queue(&[&b"SET"[..], b"filling", &value_of(VALUE_BYTES)]);

@@ -10,6 +10,7 @@ mod do_nothing;
 mod files;
 mod latency;
 mod load;
+mod log;
 mod memory;
 mod redis_benchmark;
 mod table;
@@ -121,6 +122,7 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
     }
     if plan.with_files {
         files::compare(&redis, node, plan.keys, plan.rounds)?;
+        log::compare(&redis, node, plan.keys, plan.rounds, plan.seconds)?;
     }
     if plan.tests.is_empty() {
         return Ok(Vec::new());
@@ -129,8 +131,8 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for &size in &plan.sizes {
         // Started anew for each size, so that no memory of the last one is in the way.
-        let redis = Server::start(&redis, &[])?;
-        let node = Server::start(node, &[])?;
+        let redis = Server::start(&redis, in_memory(&redis))?;
+        let node = Server::start(node, in_memory(node))?;
         for server in [&redis, &node] {
             say(format_args!("loading {} keys of {size} B into {}", plan.keys, server.binary()));
             load::preload(server, &plan.tests, plan.keys, size)?;
@@ -151,6 +153,15 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
         say("");
     }
     Ok(outcomes)
+}
+
+/// Options with which nothing is written to disk.
+fn in_memory(binary: &Binary) -> &'static [&'static str] {
+    if binary.is_stock() {
+        &["--appendonly", "no", "--save", ""]
+    } else {
+        &["--appendonly", "no", "--save", "", "--repl-history", "no"]
+    }
 }
 
 fn compare_workload(

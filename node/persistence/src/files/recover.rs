@@ -92,7 +92,8 @@ pub enum Increments {
 pub struct Resumed {
     /// The stream.
     pub place: StreamPlace,
-    /// The system went down since it was written, so the end may be lost: the stream goes on under a new name.
+    /// The system went down since it was written, so that the end may be lost, or somebody cut it off: the stream goes on
+    /// under a new name.
     pub is_renamed: bool,
     /// Bytes that were cut off: an append that was lost, or the beginning of a command.
     pub bytes_cut: u64,
@@ -363,7 +364,9 @@ impl FoundLog {
         let failed = |error| LogFlaw::Io { path: last.path.clone(), error };
         let end = SegmentEnd { end: border, chain, state: SegmentState::Open };
         let is_closed = last.stated.state == SegmentState::Closed && border == last.stated.end;
-        let is_safe = (is_closed && verified == border) || last.head.boot == options.boot;
+        // Somebody may have cut off more than a killed process loses.
+        let is_killed = last.head.boot == options.boot && border >= last.end_kept();
+        let is_safe = (is_closed && verified == border) || is_killed;
         let writer = SegmentWriter::reopen(&*storage, &last.path, last, end, options.boot).map_err(failed)?;
         let mut manifest = self.manifest;
         manifest.history.clear();

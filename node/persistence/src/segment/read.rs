@@ -146,6 +146,12 @@ impl StoredSegment {
         })
     }
 
+    /// Where it ended before the last append: a process that is killed loses nothing before that.
+    #[must_use]
+    pub fn end_kept(&self) -> Offset {
+        self.older.map_or(self.stated.end, |older| older.end)
+    }
+
     /// When something was written to it last, as far as its marks tell.
     #[must_use]
     pub fn written(&self) -> UnixMillis {
