@@ -58,6 +58,8 @@ pub struct NodeOptions {
     /// Where the node's metrics go, once a second; nowhere by default. Never the process-wide recorder: several nodes in one
     /// process have one each.
     pub recorder: Option<MetricsRecorder>,
+    /// Where the node keeps its files; `None` is the folder `dir`.
+    pub storage: Option<Arc<dyn Storage>>,
     /// [`Node::start`] returns when what is on disk is loaded, not as soon as clients are let in (who are told to wait).
     pub waits_for_load: bool,
 }
@@ -72,6 +74,7 @@ impl NodeOptions {
             transport: None,
             any_port: true,
             recorder: None,
+            storage: None,
             waits_for_load: true,
         }
     }
@@ -113,7 +116,7 @@ pub struct Node {
 impl Node {
     /// Starts a node. When this returns, it serves (unless [`NodeOptions::waits_for_load`] says otherwise); what happens to it later comes as events.
     pub fn start(options: NodeOptions) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
-        let NodeOptions { mut settings, config_file, transport, any_port, recorder, waits_for_load } =
+        let NodeOptions { mut settings, config_file, transport, any_port, recorder, storage, waits_for_load } =
             options;
         let tls = Arc::new(TlsShared::default());
         let transport = transport.unwrap_or_else(|| Arc::new(TcpOrTls::new(tls.clone())));
@@ -123,7 +126,7 @@ impl Node {
             .and_then(std::fs::canonicalize)
             .map_err(|error| NodeError::BadDir { dir: settings.dir.clone(), error })?;
         settings.dir = dir.to_string_lossy().into_owned();
-        let storage: Arc<dyn Storage> = Arc::new(FolderStorage::new(dir.clone()));
+        let storage = storage.unwrap_or_else(|| Arc::new(FolderStorage::new(dir.clone())));
         let replid = ReplicationId::from_random(rand::random());
         let hot_log = HotLog::new(Offset::ZERO, ByteCount::new(settings.repl_backlog_bytes));
         let log = hot_log.handle();

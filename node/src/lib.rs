@@ -27,6 +27,6 @@ pub use rejoin_actors::{
 };
 pub use rejoin_commands::{
     Settings,
-    settings::{LogSettings, SavePoints},
+    settings::{LogSettings, SavePoints, SyncPolicy},
 };
 pub use rejoin_transports::{Endpoint, Transport};

@@ -13,8 +13,9 @@ use std::{
 
 use rejoin_actors::disk::FolderStorage;
 use rejoin_persistence::{
-    manifest::ManifestFile,
+    manifest::{Manifest, ManifestFile},
     segment::{BootId, SegmentHead, SegmentWriter, StreamName},
+    storage::Storage as _,
 };
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
@@ -152,6 +153,32 @@ fn every_prefix_of_a_single_file_is_judged_and_cut_as_redis_does_it() {
 }
 
 #[test]
+fn every_flipped_bit_is_judged_as_redis_does_it() {
+    let bytes = [SELECT, b"#TS:7\r\n", MULTI, SET, EXEC, SET].concat();
+    for at in 0..bytes.len() {
+        for bit in [0x01, 0x10, 0x80] {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= bit;
+            let files = vec![("a.aof", flipped)];
+            let judged = |command| {
+                let done = run(command, &files, &["a.aof"], "");
+                let place = |line: &String| {
+                    line.split(", ").find(|part| part.starts_with("ok_up_to=")).map(str::to_owned)
+                };
+                (done.is_fine, done.lines.iter().find_map(place))
+            };
+            let (ours, redis) = (judged(ours("check-aof")), judged(Command::new("redis-check-aof")));
+            // A command without arguments redis-check-aof takes for whole, and no server loads it.
+            if files[0].1[at..].starts_with(b"0\r\n$") && at > 0 && files[0].1[at - 1] == b'*' {
+                assert!(!ours.0, "byte {at}, bit {bit}");
+                continue;
+            }
+            assert_eq!(ours, redis, "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
 fn a_log_goes_back_in_time_as_with_redis() {
     let later = String::from_utf8_lossy(TIMES).replace("TS:", "TS:1").into_bytes();
     let manifest = b"file i1 seq 1 type i\nfile i2 seq 2 type i\n".to_vec();
@@ -221,10 +248,7 @@ fn write_segment(folder: &Path, commands: usize) -> ManifestFile {
         segment.mark(UnixMillis::new(3)).unwrap();
     }
     let file = ManifestFile::increment("appendonly.aof", 1, 1000, u64::from(segment.head().preamble));
-    let manifest = rejoin_persistence::manifest::Manifest {
-        increments: vec![file.clone()],
-        ..rejoin_persistence::manifest::Manifest::default()
-    };
+    let manifest = Manifest { increments: vec![file.clone()], ..Manifest::default() };
     fs::write(folder.join("appendonly.aof.manifest"), manifest.write()).unwrap();
     file
 }
@@ -270,6 +294,22 @@ fn damage_that_leaves_the_commands_readable_is_found_by_side_data() {
         is_fine && text.contains(&format!("the last {lost} bytes that were written are not in the file")),
         "{text}"
     );
+}
+
+#[test]
+fn the_log_of_a_running_node_is_not_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    write_segment(folder.path(), 1);
+    let _lock = FolderStorage::new(folder.path().to_owned()).lock_folder(Path::new("")).unwrap();
+    let check = |arguments: &[&str]| {
+        let output = ours("check-aof").args(arguments).arg(folder.path()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert!(check(&[]).0, "looking is allowed");
+    for arguments in [&["--fix"][..], &["--truncate-to-timestamp", "5"]] {
+        let (is_fine, text) = check(arguments);
+        assert!(!is_fine && text.starts_with("A node keeps its log in "), "{text}");
+    }
 }
 
 #[test]

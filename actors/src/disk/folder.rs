@@ -87,6 +87,17 @@ impl Storage for FolderStorage {
         Ok(FolderLock::new(folder))
     }
 
+    fn boot_id(&self) -> [u8; 16] {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mut id = [0; 16];
+        let mut digits = text.bytes().filter_map(|byte| char::from(byte).to_digit(16));
+        for byte in &mut id {
+            let (high, low) = (digits.next().unwrap_or(0), digits.next().unwrap_or(0));
+            *byte = (high << 4 | low) as u8;
+        }
+        id
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         let room = rustix::fs::statvfs(&self.root).ok()?;
         Some(room.f_bavail.saturating_mul(room.f_frsize))

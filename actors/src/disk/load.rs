@@ -24,6 +24,9 @@ use crate::shard::unix_now;
 /// Between two lines of the log that say how far a load is.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(5);
 
+/// Threads that decode besides the one that reads, at most; fewer where there are fewer processors.
+const WORKERS_MAX: usize = 4;
+
 /// How a file is to be loaded.
 pub(crate) struct LoadOptions {
     /// How many databases the node has.
@@ -105,7 +108,17 @@ fn load(input: &mut dyn Read, options: &LoadOptions) -> Loaded {
     keyspace.access_mut().set(unix_now(), AccessKind::Recency);
     let skips_unsupported = options.skips_unsupported;
     let decoding = DecodeOptions { skips_unsupported, ..DecodeOptions::for_file(options.limits) };
-    let summary = rdb::decode(input, &mut keyspace, &decoding)?;
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let summary = if processors == 1 {
+        rdb::decode(input, &mut keyspace, &decoding)?
+    } else {
+        let mut run = |worker: rdb::Worker| {
+            // Where there is no thread to be had, the others do its part.
+            let _ = thread::Builder::new().name("load-worker".to_owned()).spawn(worker);
+        };
+        let workers = processors.min(WORKERS_MAX);
+        rdb::decode_with_workers(input, &mut keyspace, &decoding, workers, &mut run)?
+    };
     let expired = if options.drops_expired { drop_expired(&mut keyspace, unix_now()) } else { Vec::new() };
     Ok(LoadedBase { keyspace, summary, expired })
 }

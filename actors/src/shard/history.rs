@@ -32,13 +32,13 @@ use crate::{
 /// What the files' names begin with.
 const NAME: &str = "history.aof";
 
-fn history_options(settings: &Settings) -> LogFilesOptions {
+fn history_options(settings: &Settings, storage: &dyn Storage) -> LogFilesOptions {
     // What is too old goes: it is history already.
     LogFilesOptions {
         folder: PathBuf::from(HISTORY_FOLDER),
         name: NAME.to_owned(),
         history: None,
-        ..options_of(settings)
+        ..options_of(settings, storage)
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) async fn recover(
     storage: Arc<dyn Storage>,
     reports: mpsc::WeakSender<ShardMessage>,
 ) -> Result<(), String> {
-    let options = history_options(&shard.borrow().engine.settings);
+    let options = history_options(&shard.borrow().engine.settings, &*storage);
     let lock = match recovery::lock(&*storage, &options.folder) {
         Ok(lock) => lock,
         Err(error) => {
@@ -153,7 +153,7 @@ async fn replay(
 impl Shard {
     /// History is kept from here on.
     pub(super) fn begin_history(&mut self) {
-        let options = history_options(&self.engine.settings);
+        let options = history_options(&self.engine.settings, &*self.storage);
         let begun = recovery::lock(&*self.storage, &options.folder).and_then(|lock| {
             let old = recover::names_in_use(&*self.storage, &options);
             let storage = self.storage.clone();

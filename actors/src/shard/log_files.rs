@@ -12,13 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin_commands::{Role, node::log::LogStatus, settings::SyncPolicy};
+use rejoin_commands::{Role, Settings, node::log::LogStatus, settings::SyncPolicy};
 use rejoin_persistence::{
     files::{BaseTask, LogFiles, LogFilesOptions, Retired, StreamPlace, SyncTask},
     rdb::{EncodeOptions, LocalFile, StreamPosition},
     rdb_file::{RdbFile, SaveError, SaveGuard},
-    segment::StreamName,
-    storage::FolderLock,
+    segment::{BootId, StreamName},
+    storage::{FolderLock, Storage},
 };
 use rejoin_protocol::{DbIndex, UnixMillis};
 use rejoin_replication::Lineage;
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     disk::{
-        DiskReport, HISTORY_FOLDER, boot_id,
+        DiskReport, HISTORY_FOLDER,
         worker::{DiskOutcome, DiskTask, DiskWorker},
     },
     messages::{
@@ -42,6 +42,7 @@ const SYNC_PERIOD: Duration = Duration::from_secs(1);
 const TRIM_PERIOD: Duration = Duration::from_secs(1);
 /// How long after a base that failed the next is tried.
 const BASE_RETRY_PERIOD: Duration = Duration::from_secs(10);
+const URGENT_BASE_RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// What the files are kept for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,13 +181,13 @@ impl DiskLog {
 }
 
 /// Where this node's log lies.
-pub(crate) fn options_of(settings: &rejoin_commands::Settings) -> LogFilesOptions {
+pub(crate) fn options_of(settings: &Settings, storage: &dyn Storage) -> LogFilesOptions {
     LogFilesOptions {
         folder: PathBuf::from(&settings.log.folder),
         name: settings.log.name.clone(),
         history: settings.log.keeps_history.then(|| PathBuf::from(HISTORY_FOLDER)),
         segment_bytes: settings.log.segment_bytes,
-        boot: boot_id(),
+        boot: BootId(storage.boot_id()),
     }
 }
 
@@ -519,9 +520,9 @@ impl Shard {
     fn begin_base_if_due(&mut self) {
         let Some(disk) = &self.disk else { return };
         let (log, status) = (&self.engine.settings.log, &self.engine.status.log);
-        if status.rewrite_began.is_some()
-            || disk.base_failed_at.is_some_and(|at| at.elapsed() < BASE_RETRY_PERIOD)
-        {
+        // Clients wait for a base that is to make the log whole.
+        let pause = if disk.needs_base { URGENT_BASE_RETRY_PERIOD } else { BASE_RETRY_PERIOD };
+        if status.rewrite_began.is_some() || disk.base_failed_at.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
         let (bytes, base_bytes) = (disk.files.bytes(), disk.files.base_bytes().max(1));
@@ -555,7 +556,8 @@ impl Shard {
 
     /// CONFIG SET of what the log's files keep to.
     pub(crate) fn configure_log(&mut self) {
-        let LogFilesOptions { segment_bytes, history, .. } = options_of(&self.engine.settings);
+        let LogFilesOptions { segment_bytes, history, .. } =
+            options_of(&self.engine.settings, &*self.storage);
         let keeps_history = history.is_some();
         match &mut self.disk {
             Some(disk) if disk.keeps == Keeps::All => disk.files.configure(segment_bytes, history),

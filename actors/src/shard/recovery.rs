@@ -51,7 +51,7 @@ pub(crate) async fn recover(
 ) -> Result<(), String> {
     let (options, keeps_history) = {
         let settings = &shard.borrow().engine.settings;
-        (settings.log.is_on.then(|| options_of(settings)), settings.log.keeps_history)
+        (settings.log.is_on.then(|| options_of(settings, &*storage)), settings.log.keeps_history)
     };
     let Some(options) = options else {
         return match keeps_history {
@@ -84,7 +84,7 @@ pub(crate) async fn recover(
 
 /// CONFIG SET appendonly yes: files of the log begin here, and with their first base they are what a start loads.
 pub(crate) fn begin_now(shard: &Shard) -> Result<DiskLog, String> {
-    let options = options_of(&shard.engine.settings);
+    let options = options_of(&shard.engine.settings, &*shard.storage);
     let lock = lock(&*shard.storage, &options.folder)?;
     let old = recover::names_in_use(&*shard.storage, &options);
     LogFiles::begin(shard.storage.clone(), options, shard.place(), &old, false, unix_now())

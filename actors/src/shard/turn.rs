@@ -56,14 +56,17 @@ impl Shard {
             inputs.push(input);
             true
         });
+        // What could not be logged before is no affair of this turn's clients.
+        let waiting = self.engine.log.bytes().len();
         let report = {
             let mut refs: SmallVec<[&mut Input; 64]> = inputs.iter_mut().map(|input| &mut **input).collect();
             self.engine.run_turn(&mut refs)
         };
+        let has_logged = self.engine.log.bytes().len() > waiting;
         let is_published = self.publish_log();
         self.save_after_flush();
         let woken = self.engine.take_woken();
-        if !is_published {
+        if has_logged && !is_published {
             self.hold_back(&ready, &woken);
         }
         for (&key, input) in ready.iter().zip(inputs) {

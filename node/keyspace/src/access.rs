@@ -68,7 +68,7 @@ impl UseStamp {
 }
 
 /// The clock of accesses, as the keyspace keeps it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AccessClock {
     kind: AccessKind,
     now: UnixMillis,

@@ -69,6 +69,14 @@ impl Keyspace {
         Draft::new(self.seed, self.access.stamp())
     }
 
+    /// A keyspace of one database without keys, with the same seed and clock: to make entries for this one elsewhere.
+    #[must_use]
+    pub fn empty_like(&self) -> Self {
+        let mut empty = Self::new(KeyspaceOptions { databases: 1, seed: self.seed });
+        empty.access = self.access.clone();
+        empty
+    }
+
     /// A key with its hash.
     #[inline]
     #[must_use]

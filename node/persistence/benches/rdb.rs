@@ -8,7 +8,9 @@
 use std::time::Instant;
 
 use rejoin_keyspace::{AccessKind, HashSeed, Keyspace, KeyspaceOptions, Limits, StringForm};
-use rejoin_persistence::rdb::{DecodeOptions, EncodeOptions, LocalFile, check, decode, encode};
+use rejoin_persistence::rdb::{
+    DecodeOptions, EncodeOptions, LocalFile, Worker, check, decode, decode_with_workers, encode,
+};
 use rejoin_protocol::{DbIndex, UnixMillis};
 
 /// As the node does.
@@ -61,6 +63,13 @@ fn empty(seed: HashSeed) -> Keyspace {
 fn load(keys: u32, name: &str, bytes: &[u8]) {
     let options = DecodeOptions::for_file(Limits::default());
     let foreign = DecodeOptions { adopts_seed: false, ..options };
+    let mut run = |worker: Worker| drop(std::thread::spawn(worker));
+    for _ in 0..ROUNDS {
+        let mut keyspace = empty(HashSeed::new([2; 16]));
+        measure(keys, &format!("load with 2 workers, {name}"), || {
+            decode_with_workers(&mut &*bytes, &mut keyspace, &options, 2, &mut run).unwrap()
+        });
+    }
     for (order, options) in [("in order", options), ("in no order", foreign)] {
         for _ in 0..ROUNDS {
             let mut keyspace = empty(HashSeed::new([2; 16]));

@@ -107,6 +107,9 @@ pub enum ManifestFlaw {
     /// Ours: a name that is not UTF-8.
     #[error("File name is not valid UTF-8")]
     NameIsNoText,
+    /// Ours: a name with so many escapes that its line would be too long when it is written again.
+    #[error("File name is too long")]
+    NameTooLong,
     /// Ours: a number after which there may be none.
     #[error("Sequence number is too large")]
     SeqTooLarge,
@@ -160,7 +163,8 @@ impl Manifest {
         }
     }
 
-    /// Writes it as Redis does: the base, history, increments.
+    /// Writes it as Redis does: the base, history, increments. A name of 255 bytes fits into a line that Redis reads, unless
+    /// it has dozens of control characters.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();

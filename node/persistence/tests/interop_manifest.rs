@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::Command;
 
-use rejoin_persistence::manifest::{Manifest, ManifestError, ManifestFlaw};
+use rejoin_persistence::manifest::{Manifest, ManifestError, ManifestFile, ManifestFlaw};
 
 const COMMAND: &str = "*1\r\n$4\r\nPING\r\n";
 
@@ -24,7 +24,13 @@ fn redis_says(manifest: &[u8]) -> (bool, String) {
 
 /// Whether it is one of ours, which Redis takes.
 fn is_ours(flaw: ManifestFlaw) -> bool {
-    matches!(flaw, ManifestFlaw::NameIsNoText | ManifestFlaw::SeqTooLarge | ManifestFlaw::SameFileTwice)
+    matches!(
+        flaw,
+        ManifestFlaw::NameIsNoText
+            | ManifestFlaw::NameTooLong
+            | ManifestFlaw::SeqTooLarge
+            | ManifestFlaw::SameFileTwice
+    )
 }
 
 /// One line as generated from `choice`: words of the grammar, good and bad ones.
@@ -76,4 +82,19 @@ fn redis_check_aof_takes_and_refuses_the_same() {
         }
     }
     assert!(taken > 20 && refused > 20, "{taken} and {refused}: too few to say anything");
+}
+
+#[test]
+fn redis_check_aof_reads_every_name_that_we_write() {
+    for name in ["a b", "it's", "\"", "gr\u{fc}n \u{442}", "tab\tbell\x07\x08\r\n\x1b", "\x7f", "#", "'"] {
+        let folder = tempfile::tempdir().unwrap();
+        let increment = ManifestFile::increment(name, 1, 1000, 23);
+        fs::write(folder.path().join(&increment.name), COMMAND).unwrap();
+        let path = folder.path().join("m");
+        let manifest = Manifest { increments: vec![increment], ..Manifest::default() };
+        fs::write(&path, manifest.write()).unwrap();
+        let output =
+            Command::new("redis-check-aof").arg(&path).output().expect("redis-check-aof is installed");
+        assert!(output.status.success(), "{name:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }

@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rejoin_actors::disk::FolderStorage;
 use rejoin_persistence::{
     aof::{AofError, AofFlaw, Scanner, is_rdb},
     manifest::{MANIFEST_BYTES_MAX, Manifest},
+    storage::{FolderLock, Storage as _},
 };
 
 use super::{
@@ -58,14 +60,16 @@ pub(super) fn run(options: &CheckAof, console: &mut Console<'_>) -> Outcome {
         Some(Err(_)) => return Err("Invalid timestamp, aborting...".to_owned()),
     };
     let path = manifest_of_folder(&options.file)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_to_change = options.fix || time_max.is_some();
+    let _lock = if is_to_change { lock(folder)? } else { None };
     let mut check = Check { fix: options.fix, time_max, lines: 1, console };
     let head = head_of(&path)?;
     if is_manifest(&head) {
-        return check.multi_part(&path);
+        return check.multi_part(folder, &path);
     }
     check.console.line("Start checking Old-Style AOF");
     let name = path.display().to_string();
-    let folder = path.parent().unwrap_or(Path::new(""));
     let subject =
         Subject { folder, name: &name, path: &path, is_last: true, has_rdb: is_rdb(&head), is_ours: false };
     let verdict = check.file(&subject)?;
@@ -94,6 +98,17 @@ fn manifest_of_folder(path: &Path) -> Outcome<PathBuf> {
     }
 }
 
+/// Keeps nodes of ours out of a folder; nothing where that cannot be said of it.
+fn lock(folder: &Path) -> Outcome<Option<FolderLock>> {
+    match FolderStorage::new(folder.to_owned()).lock_folder(Path::new("")) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(format!("A node keeps its log in {}: stop it first", folder.display()))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 fn head_of(path: &Path) -> Outcome<Vec<u8>> {
     let cannot = |error: &io::Error| format!("Cannot open file {}: {}", path.display(), reason(error));
     let mut head = Vec::new();
@@ -112,11 +127,9 @@ fn is_manifest(head: &[u8]) -> bool {
 }
 
 impl Check<'_, '_> {
-    fn multi_part(&mut self, path: &Path) -> Outcome {
+    fn multi_part(&mut self, folder: &Path, path: &Path) -> Outcome {
         self.console.line("Start checking Multi Part AOF");
         let manifest = self.read_manifest(path)?;
-        // Redis prints `./` before a name in the folder where it is.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut left = manifest.live().count();
         for (at, file) in manifest.live().enumerate() {
             left -= 1;

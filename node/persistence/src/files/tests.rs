@@ -27,7 +27,7 @@ fn options(storage: &SimulatedStorage) -> LogFilesOptions {
         name: "appendonly.aof".to_owned(),
         history: Some(PathBuf::from("replhistory")),
         segment_bytes: 400,
-        boot: BootId([storage.boots() as u8; 16]),
+        boot: BootId(storage.boot_id()),
     }
 }
 

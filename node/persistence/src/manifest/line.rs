@@ -80,7 +80,10 @@ pub(super) fn parse(text: &[u8]) -> Result<(Kind, ManifestFile), ManifestFlaw> {
     if seq > SEQ_MAX {
         return Err(ManifestFlaw::SeqTooLarge);
     }
-    Ok((kind, ManifestFile { name, seq, start_offset, end_offset }))
+    let file = ManifestFile { name, seq, start_offset, end_offset };
+    let mut again = Vec::new();
+    write(&mut again, kind, &file);
+    if again.len() > LINE_BYTES_MAX { Err(ManifestFlaw::NameTooLong) } else { Ok((kind, file)) }
 }
 
 /// Appends a line.
@@ -114,7 +117,8 @@ fn write_name(out: &mut Vec<u8>, name: &[u8]) {
             b'\t' => out.extend_from_slice(b"\\t"),
             0x07 => out.extend_from_slice(b"\\a"),
             0x08 => out.extend_from_slice(b"\\b"),
-            b' '..=b'~' => out.push(*byte),
+            // Redis would escape what is not ASCII, which takes four times the room, and reads it either way.
+            b' '..=b'~' | 0x80.. => out.push(*byte),
             _ => drop(write!(out, "\\x{byte:02x}")),
         }
     }

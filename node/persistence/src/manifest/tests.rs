@@ -160,6 +160,17 @@ fn any_name_that_is_one_survives() {
 }
 
 #[test]
+fn a_name_that_could_not_be_written_again_is_refused() {
+    let line = |count| format!("file {}a seq 1 type i\n", "\x01".repeat(count));
+    assert!(Manifest::parse(line(200).as_bytes()).is_ok());
+    let error = Manifest::parse(line(300).as_bytes()).expect_err("escapes take four bytes");
+    assert_eq!(error.flaw, ManifestFlaw::NameTooLong);
+    let longest =
+        increments(&[ManifestFile { start_offset: Some(i64::MIN), ..file(&"\u{fc}".repeat(127), 1 << 60) }]);
+    assert_eq!(Manifest::parse(&longest.write()), Ok(longest));
+}
+
+#[test]
 fn new_files_take_the_numbers_after_all_that_are_there() {
     assert_eq!((Manifest::default().next_base_seq(), Manifest::default().next_increment_seq()), (1, 1));
     let text =

@@ -8,6 +8,7 @@ mod lists;
 mod notes;
 mod sets;
 mod skip;
+mod workers;
 
 use std::io::Read;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,8 @@ use super::format::{
 };
 use super::source::{Source, Text, damaged};
 use super::{CheckEvent, DecodeOptions, RdbError, RdbSummary};
+pub use workers::Worker;
+use workers::Workers;
 
 /// Bytes of the longest string whose OBJECT ENCODING is `embstr`.
 const EMBSTR_BYTES_MAX: usize = 44;
@@ -38,14 +41,25 @@ pub(super) fn decode(
     keyspace: &mut Keyspace,
     options: DecodeOptions<'_>,
 ) -> Result<RdbSummary, RdbError> {
-    read_all(input, keyspace, options, None)
+    read_all(input, keyspace, options, None, None)
+}
+
+/// The same with so many workers besides, which `run` is to run on threads of their own.
+pub(super) fn decode_with_workers(
+    input: &mut dyn Read,
+    keyspace: &mut Keyspace,
+    options: DecodeOptions<'_>,
+    workers: usize,
+    run: &mut dyn FnMut(Worker),
+) -> Result<RdbSummary, RdbError> {
+    read_all(input, keyspace, options, None, Some(Workers::start(workers, run)))
 }
 
 /// The same without a keyspace: each key is dropped once it is read.
 pub(super) fn check(input: &mut dyn Read, observer: Observer<'_>) -> Result<RdbSummary, RdbError> {
     let mut scratch = Keyspace::new(KeyspaceOptions { databases: 1, seed: HashSeed::new([0; 16]) });
     let options = DecodeOptions { skips_unsupported: true, ..DecodeOptions::default() };
-    read_all(input, &mut scratch, options, Some(observer))
+    read_all(input, &mut scratch, options, Some(observer), None)
 }
 
 fn read_all<'a>(
@@ -53,16 +67,19 @@ fn read_all<'a>(
     keyspace: &'a mut Keyspace,
     options: DecodeOptions<'a>,
     observer: Option<Observer<'a>>,
+    workers: Option<Workers>,
 ) -> Result<RdbSummary, RdbError> {
     let mut source = Source::new(input);
     let (dialect, version) = read_magic(&mut source)?;
     let mut decoder = Decoder::new(source, keyspace, options, dialect);
     decoder.observer = observer;
+    decoder.workers = workers;
     decoder.summary.version = version;
     decoder.summary.is_valkey = dialect == Dialect::Valkey;
     decoder.observe(|read| CheckEvent::Header { read, version, is_valkey: dialect == Dialect::Valkey });
     let outcome = decoder.read_items();
     // Of two things that are wrong, the one that stands before the other.
+    decoder.await_workers()?;
     decoder.flush()?;
     outcome?;
     decoder.finish()
@@ -136,6 +153,10 @@ struct Decoder<'a> {
     options: DecodeOptions<'a>,
     /// Nothing is kept, then.
     observer: Option<Observer<'a>>,
+    /// Those who make the entries, if it is not this one.
+    workers: Option<Workers>,
+    /// The batch is for somebody else to put in place.
+    keeps_batch: bool,
     dialect: Dialect,
     summary: RdbSummary,
     /// The database that the keys go to; changes with SELECTDB.
@@ -172,6 +193,8 @@ impl<'a> Decoder<'a> {
             keyspace,
             options,
             observer: None,
+            workers: None,
+            keeps_batch: false,
             dialect,
             summary: RdbSummary::default(),
             selected: DbIndex::default(),
@@ -232,6 +255,7 @@ impl Decoder<'_> {
         self.observe(|read| CheckEvent::Database { read, index: number });
         // A check has one database for all.
         if self.observer.is_none() {
+            self.await_workers()?;
             self.flush()?;
             self.selected = self.existing_database(at, number)?;
         }
@@ -266,6 +290,9 @@ impl Decoder<'_> {
         let Some(type_name) = type_name(number, self.dialect) else {
             return Err(damaged(at, format!("no type or opcode has the number {number}")));
         };
+        if is_ours(number) && self.workers.is_some() {
+            return self.scan_key(at, number);
+        }
         let key_at = self.source.position();
         if !is_ours(number) && !self.options.skips_unsupported {
             return Err(self.unsupported_type(at, number));
@@ -327,7 +354,7 @@ impl Decoder<'_> {
         if self.observer.is_none() {
             self.batch.push(hash, entry);
             self.places.push(key_at);
-            if self.batch.len() == BATCH_KEYS {
+            if self.batch.len() == BATCH_KEYS && !self.keeps_batch {
                 self.flush()?;
             }
         }

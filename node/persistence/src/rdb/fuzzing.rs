@@ -7,7 +7,8 @@ use super::checksum::Checksum;
 use super::dump::{dump, restore};
 use super::encodings::lzf;
 use super::{
-    CheckEvent, DecodeOptions, EncodeOptions, LocalFile, RdbSummary, RdbTarget, check, decode, encode,
+    CheckEvent, DecodeOptions, EncodeOptions, LocalFile, RdbSummary, RdbTarget, check, decode,
+    decode_with_workers, encode,
 };
 
 /// The version of the payloads that [`restore_value`] makes: it has all types that we read.
@@ -48,7 +49,12 @@ pub fn decode_rdb(bytes: &[u8]) {
 
 fn decode_and_write(bytes: &[u8], options: &DecodeOptions<'_>) -> Option<RdbSummary> {
     let mut keyspace = empty_keyspace();
-    let summary = decode(&mut &*bytes, &mut keyspace, options).ok()?;
+    let outcome = decode(&mut &*bytes, &mut keyspace, options).ok();
+    let mut other = empty_keyspace();
+    let in_pieces = decode_with_workers(&mut &*bytes, &mut other, options, 0, &mut |_| {}).ok();
+    assert_eq!(outcome, in_pieces, "passing over a value ends where reading it does");
+    assert_eq!(lengths(&keyspace), lengths(&other));
+    let summary = outcome?;
     assert!(summary.bytes <= bytes.len() as u64, "read more bytes than there are");
     let file = LocalFile {
         created: Default::default(),

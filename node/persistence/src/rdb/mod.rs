@@ -30,6 +30,7 @@ use rejoin_keyspace::{Keyspace, Snapshot};
 use thiserror::Error;
 
 pub use check::{CheckEvent, check};
+pub use decode::Worker;
 pub use options::{DecodeOptions, EncodeOptions, LocalFile, RdbTarget, StreamPosition};
 pub use summary::{RdbSummary, Skipped};
 
@@ -87,4 +88,17 @@ pub fn decode(
     options: &DecodeOptions<'_>,
 ) -> Result<RdbSummary, RdbError> {
     decode::decode(input, keyspace, *options)
+}
+
+/// The same on several threads: `run` is given so many workers, each to be run to its end on a thread of its own; they end
+/// when this does. The outcome is the same, but that of several things that are wrong another may be named. Where `run`
+/// cannot run a worker it drops it, and the others or the calling thread do its part.
+pub fn decode_with_workers(
+    input: &mut dyn Read,
+    keyspace: &mut Keyspace,
+    options: &DecodeOptions<'_>,
+    workers: usize,
+    run: &mut dyn FnMut(Worker),
+) -> Result<RdbSummary, RdbError> {
+    decode::decode_with_workers(input, keyspace, *options, workers, run)
 }

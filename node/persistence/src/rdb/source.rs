@@ -56,6 +56,11 @@ pub(super) struct Source<'a> {
     checksum: Checksum,
     /// The last string that was compressed.
     decompressed: Vec<u8>,
+    /// What was read between beginnings and ends of copies, and how much of it is to be kept.
+    copy: Vec<u8>,
+    kept: usize,
+    /// Up to where `buffer` is copied, while a copy is made.
+    copied: Option<usize>,
 }
 
 impl<'a> Source<'a> {
@@ -75,12 +80,54 @@ impl<'a> Source<'a> {
             before: 0,
             checksum: Checksum::new(),
             decompressed: Vec::new(),
+            copy: Vec::new(),
+            kept: 0,
+            copied: None,
         }
     }
 
     /// How many bytes were given.
     pub(super) fn position(&self) -> u64 {
-        self.before + self.next as u64
+        self.before.wrapping_add(self.next as u64)
+    }
+
+    /// States where in the payload the next byte stands.
+    pub(super) fn rebase(&mut self, at: u64) {
+        self.before = at.wrapping_sub(self.next as u64);
+    }
+
+    /// From here on, what is read is copied besides.
+    pub(super) fn begin_copy(&mut self) {
+        self.copied = Some(self.next);
+    }
+
+    /// Up to here.
+    pub(super) fn end_copy(&mut self) {
+        if let Some(from) = self.copied.take() {
+            self.copy.extend_from_slice(&self.buffer[from..self.next]);
+        }
+    }
+
+    /// What was copied stays.
+    pub(super) fn keep_copy(&mut self) {
+        self.kept = self.copy.len();
+    }
+
+    /// What was copied since is dropped.
+    pub(super) fn cut_copy(&mut self) {
+        self.copy.truncate(self.kept);
+    }
+
+    /// Bytes copied.
+    pub(super) fn copied(&self) -> usize {
+        self.copy.len()
+    }
+
+    /// All that was copied.
+    pub(super) fn take_copy(&mut self) -> Vec<u8> {
+        self.kept = 0;
+        let capacity = self.copy.capacity().min(2 * BUFFER_BYTES);
+        std::mem::replace(&mut self.copy, Vec::with_capacity(capacity))
     }
 
     /// The checksum of all bytes given.
@@ -226,8 +273,13 @@ impl<'a> Source<'a> {
     fn fill(&mut self, count: usize) -> Result<(), RdbError> {
         assert!(count <= self.buffer.len(), "asked for more than the buffer holds");
         self.sum_up();
+        if let Some(from) = self.copied.replace(0) {
+            self.copy.extend_from_slice(&self.buffer[from..self.next]);
+        } else {
+            self.copied = None;
+        }
         self.buffer.copy_within(self.next..self.filled, 0);
-        self.before += self.next as u64;
+        self.before = self.before.wrapping_add(self.next as u64);
         self.filled -= self.next;
         (self.next, self.summed) = (0, 0);
         while self.filled < count {
@@ -235,7 +287,7 @@ impl<'a> Source<'a> {
                 Ok(0) => {
                     let missing = count - self.filled;
                     return Err(damaged(
-                        self.before + self.filled as u64,
+                        self.before.wrapping_add(self.filled as u64),
                         format!("it ends here, {missing} bytes short at least"),
                     ));
                 }

@@ -15,7 +15,8 @@ use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 use super::checksum::Checksum;
 use super::encodings::ziplist::ziplist_of;
 use super::{
-    DecodeOptions, EncodeOptions, RdbError, RdbSummary, RdbTarget, StreamPosition, decode, encode, fuzzing,
+    DecodeOptions, EncodeOptions, RdbError, RdbSummary, RdbTarget, StreamPosition, Worker, decode,
+    decode_with_workers, encode, fuzzing,
 };
 
 const PSYNC2: RdbTarget = RdbTarget { psync2: true };
@@ -94,10 +95,21 @@ fn decoded(bytes: &[u8]) -> Result<(RdbSummary, Contents), RdbError> {
     decoded_with(bytes, &DecodeOptions::default())
 }
 
+/// Decodes on one thread and on several: the outcome must be the same.
 fn decoded_with(mut bytes: &[u8], options: &DecodeOptions<'_>) -> Result<(RdbSummary, Contents), RdbError> {
-    let mut keyspace = empty_keyspace();
-    let summary = decode(&mut bytes, &mut keyspace, options)?;
-    Ok((summary, contents(&keyspace)))
+    let (mut keyspace, mut other) = (empty_keyspace(), empty_keyspace());
+    let mut run = |worker: Worker| drop(std::thread::spawn(worker));
+    let on_several = decode_with_workers(&mut &*bytes, &mut other, options, 2, &mut run);
+    let outcome = decode(&mut bytes, &mut keyspace, options);
+    match (&outcome, &on_several) {
+        (Ok(summary), Ok(on_several)) => {
+            assert_eq!(summary, on_several);
+            assert!(contents(&keyspace) == contents(&other), "other data on several threads");
+        }
+        (Err(_), Err(_)) => {}
+        _ => panic!("{outcome:?} on one thread, {on_several:?} on several"),
+    }
+    Ok((outcome?, contents(&keyspace)))
 }
 
 fn a_position() -> StreamPosition {

@@ -182,6 +182,10 @@ impl Storage for Canceller {
         self.disk.lock_folder(folder)
     }
 
+    fn boot_id(&self) -> [u8; 16] {
+        self.disk.boot_id()
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         self.disk.free_bytes()
     }

@@ -46,6 +46,10 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// [`io::ErrorKind::WouldBlock`] when it is somebody else's.
     fn lock_folder(&self, folder: &Path) -> io::Result<FolderLock>;
 
+    /// The present run of the machine, from power on to power off: what was written in the same run and is gone was lost
+    /// by nobody but a process. Where runs have no names, every one is the same.
+    fn boot_id(&self) -> [u8; 16];
+
     /// How many bytes can still be written; `None` where nobody knows.
     fn free_bytes(&self) -> Option<u64>;
 }

@@ -179,6 +179,10 @@ impl Storage for SimulatedStorage {
         Ok(FolderLock::new(SimulatedLock { storage: self.clone(), folder }))
     }
 
+    fn boot_id(&self) -> [u8; 16] {
+        [self.machine().boots as u8; 16]
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         let machine = self.machine();
         machine.capacity.map(|capacity| capacity.saturating_sub(machine.disk.bytes_used()))

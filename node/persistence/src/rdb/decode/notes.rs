@@ -56,6 +56,7 @@ impl Decoder<'_> {
         if let Some(seed) = self.summary.seed
             && self.options.adopts_seed
             && self.batch.is_empty()
+            && self.workers.as_ref().is_none_or(|workers| workers.is_idle())
             && self.keyspace.adopt_seed(seed)
         {
             self.draft = self.keyspace.draft();

@@ -52,8 +52,12 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    fn note_skipped(&mut self, at: u64, what: String) {
-        self.summary.skipped.first.get_or_insert((at, what));
+    /// Workers may note what stands before what was noted already.
+    pub(super) fn note_skipped(&mut self, at: u64, what: String) {
+        let first = &mut self.summary.skipped.first;
+        if first.as_ref().is_none_or(|(before, _)| at < *before) {
+            *first = Some((at, what));
+        }
     }
 
     /// Passes over the value of a type that we do not have, behind its key.

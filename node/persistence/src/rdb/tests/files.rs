@@ -6,8 +6,8 @@ use rejoin_keyspace::{AccessKind, HashSeed, Keyspace, KeyspaceOptions};
 use rejoin_protocol::{DbIndex, UnixMillis};
 
 use super::{
-    DecodeOptions, EncodeOptions, a_position, contents, decode, decoded, empty_keyspace, encode, put_hash,
-    put_int, put_str, rdb, small_keyspace,
+    DecodeOptions, EncodeOptions, Worker, a_position, contents, decode, decode_with_workers, decoded,
+    empty_keyspace, encode, put_hash, put_int, put_str, rdb, small_keyspace,
 };
 use crate::rdb::LocalFile;
 
@@ -206,4 +206,61 @@ fn progress_is_shown_on_the_way_and_at_the_end() {
     assert!(decode(&mut input, &mut empty_keyspace(), &load).is_err());
     let watched = input.into_inner().1.1;
     assert!(watched.first().is_some_and(|keys| (1..=2000).contains(keys)), "{watched:?}");
+}
+
+/// Many pieces over several databases, values of all sizes; workers that run, none that run, and one that cannot be had.
+#[test]
+fn several_threads_load_what_one_loads() {
+    let mut keyspace = empty_keyspace();
+    for number in 0..30_000_u32 {
+        let value = vec![b'v'; (number % 97) as usize];
+        let expiry = number.is_multiple_of(5).then_some(1_000_000 + i64::from(number));
+        put_str(&mut keyspace, number % 3, format!("key:{number}").as_bytes(), &value, expiry);
+    }
+    put_str(&mut keyspace, 2, b"larger than a piece", &vec![b'x'; 900_000], None);
+    let before = contents(&keyspace);
+    let file = LocalFile { usage: Some(AccessKind::Recency), ..FILE };
+    for compresses in [false, true] {
+        let written_as = EncodeOptions { compresses, ..EncodeOptions::for_file(file, None) };
+        let bytes = written(&mut keyspace, &written_as);
+        let mut runs = [0, 0, 0];
+        for (way, ran) in runs.iter_mut().enumerate() {
+            let shown = AtomicU64::new(0);
+            let options = DecodeOptions { adopts_seed: true, progress: Some(&shown), ..Default::default() };
+            let mut loaded = Keyspace::new(KeyspaceOptions { databases: 16, seed: HashSeed::new([8; 16]) });
+            let mut run = |worker: Worker| {
+                *ran += 1;
+                match (way, *ran) {
+                    (0, _) | (1, 1) => drop(std::thread::spawn(worker)),
+                    _ => drop(worker),
+                }
+            };
+            let summary =
+                decode_with_workers(&mut bytes.as_slice(), &mut loaded, &options, 2, &mut run).unwrap();
+            assert_eq!((summary.keys, summary.expires), (30_001, 6_000));
+            assert_eq!(shown.load(Ordering::Relaxed), 30_001);
+            assert_eq!(loaded.seed(), keyspace.seed());
+            assert!(contents(&loaded) == before);
+        }
+        assert_eq!(runs, [2, 2, 2]);
+    }
+}
+
+/// Of damage in several pieces, the first is told, and by its place in the whole.
+#[test]
+fn several_threads_name_the_first_thing_that_is_wrong() {
+    let mut parts: Vec<Vec<u8>> =
+        (0..20_000).map(|n| format!("\0\x09key:{n:05}\x01v").into_bytes()).collect();
+    parts[6_000] = b"\x0b\x09key:06000\x01v".to_vec();
+    parts[15_000] = b"\x00\x09key:00000\x01v".to_vec();
+    parts[19_000] = b"\x63".to_vec();
+    let bytes = rdb("REDIS0009", &parts.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    let mut run = |worker: Worker| drop(std::thread::spawn(worker));
+    let options = DecodeOptions::default();
+    let outcome = decode_with_workers(&mut bytes.as_slice(), &mut empty_keyspace(), &options, 2, &mut run);
+    let at = 9 + 6_000 * 13 + 11;
+    assert_eq!(
+        outcome.unwrap_err().to_string(),
+        format!("bad RDB at byte {at}: a set as intset, its byte 0: it ends too early")
+    );
 }
