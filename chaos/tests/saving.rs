@@ -12,7 +12,13 @@ use rejoin_chaos::servers::{Binary, Program, Server, ServerKind, free_port};
 use rejoin_chaos::wait;
 use rustix::process::Signal;
 
-const NO_LOG: [&str; 2] = ["--appendonly", "no"];
+/// Nothing but the dump is on disk.
+fn no_log(binary: &Binary) -> &'static [&'static str] {
+    match binary.kind() {
+        ServerKind::Node => &["--appendonly", "no", "--repl-history", "no"],
+        _ => &["--appendonly", "no"],
+    }
+}
 
 fn node() -> Binary {
     Binary::node(None).unwrap()
@@ -23,7 +29,7 @@ fn redis() -> Binary {
 }
 
 fn start(binary: &Binary, options: &[&str]) -> Server {
-    Server::start(binary, &[&NO_LOG, options].concat()).unwrap()
+    Server::start(binary, &[no_log(binary), options].concat()).unwrap()
 }
 
 fn say(client: &mut Client, line: &str) -> String {
@@ -394,7 +400,7 @@ fn start_loading(binary: &Binary, dir: &Path, options: &[&str]) -> (Program, Cli
     let port = free_port().unwrap();
     let port_text = port.to_string();
     let usual = ["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"];
-    let program = Program::start(binary, dir, &[&usual, &NO_LOG[..], options].concat()).unwrap();
+    let program = Program::start(binary, dir, &[&usual, no_log(binary), options].concat()).unwrap();
     // No pause between the attempts: a quick load is over soon.
     let give_up_at = std::time::Instant::now() + wait::DEADLINE;
     loop {
@@ -544,7 +550,7 @@ fn a_file_that_cannot_be_loaded_stops_the_start() {
         let mut statuses = Vec::new();
         for binary in [node(), redis()] {
             let port = free_port().unwrap().to_string();
-            let options = [&["--port", port.as_str(), "--save", "1 1"][..], &NO_LOG].concat();
+            let options = [&["--port", port.as_str(), "--save", "1 1"][..], no_log(&binary)].concat();
             let mut program = Program::start(&binary, dir.path(), &options).unwrap();
             statuses.push(program.wait().unwrap().code());
             if binary.kind() == ServerKind::Node {
