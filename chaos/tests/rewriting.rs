@@ -16,6 +16,15 @@ const OTHER_DEFAULTS: &[(&str, &str)] = &[
         "repl-diskless-sync-delay",
         "a snapshot costs no fork, so nothing is gained by waiting for more replicas",
     ),
+    (
+        "appendonly",
+        "the log is the replication stream: without it a restarted node has nothing to rejoin with",
+    ),
+    ("aof-segment-size", "ours alone"),
+    ("repl-history", "ours alone"),
+    ("repl-history-age", "ours alone"),
+    ("repl-history-size", "ours alone"),
+    ("rdb-skip-unsupported", "ours alone"),
     ("dir", "where each was started"),
     ("port", "each has its own"),
     ("logfile", "each has its own"),
@@ -128,7 +137,7 @@ fn values_are_taken_and_refused_alike() {
     ];
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [ours, theirs] = binaries();
-    let mut ours = start(&ours, dirs[0].path(), &[]);
+    let mut ours = start(&ours, dirs[0].path(), &["--appendonly", "no"]);
     let mut theirs = start(&theirs, dirs[1].path(), &[]);
     let names: Vec<String> = theirs.config().into_keys().filter(|name| !left_out(name)).collect();
     for name in &names {
@@ -256,7 +265,8 @@ fn a_file_that_cannot_be_written_stays_whole() {
     fs::write(&path, "# precious\nhz 20\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let [node, _] = binaries();
-    let mut running = start(&node, dir.path(), &["redis.conf"]);
+    let in_memory = ["redis.conf", "--appendonly", "no", "--repl-history", "no"];
+    let mut running = start(&node, dir.path(), &in_memory);
     assert_eq!(running.call(&["CONFIG", "SET", "hz", "30"]), "+OK");
     // No file can grow any more, as on a full disk.
     let pid = running._program.pid();
@@ -274,7 +284,7 @@ fn a_file_that_cannot_be_written_stays_whole() {
     assert_eq!(names.len(), 2, "nothing is left behind: {names:?}");
     drop(running);
 
-    let mut running = start(&node, dir.path(), &["redis.conf"]);
+    let mut running = start(&node, dir.path(), &in_memory);
     assert_eq!(running.call(&["CONFIG", "SET", "hz", "30"]), "+OK");
     assert_eq!(running.call(&["CONFIG", "REWRITE"]), "+OK");
     assert!(fs::read_to_string(&path).unwrap().starts_with("# precious\nhz 30\n"));
@@ -288,6 +298,6 @@ fn a_file_that_cannot_be_written_stays_whole() {
     let mut without = start(&node, dir.path(), &[]);
     assert_eq!(without.call(&["CONFIG", "REWRITE"]), "-ERR The server is running without a config file");
     fs::write(dir.path().join("a.toml"), "hz = 20\n").unwrap();
-    let mut toml = start(&node, dir.path(), &["a.toml"]);
+    let mut toml = start(&node, dir.path(), &["a.toml", "--appendonly", "no", "--repl-history", "no"]);
     assert!(toml.call(&["CONFIG", "REWRITE"]).starts_with("-ERR Rewriting config file: a TOML file"));
 }

@@ -435,7 +435,7 @@ impl Shard {
             created: now,
             memory_used: self.engine.keyspace.bytes_used() as u64,
             is_aof_base: true,
-            usage: None,
+            usage: settings.maxmemory_policy.clock(settings.lfu_log_factor, settings.lfu_decay_minutes),
         };
         let file = RdbFile {
             place: task.written.clone(),
