@@ -135,7 +135,7 @@ impl DiskLog {
         }
         if policy == SyncPolicy::Always {
             self.bytes_ahead = bytes.len();
-            let task = self.files.sync_task(now);
+            let task = self.files.sync_now();
             if let Err(error) = task.carry_out(&**self.files.storage()) {
                 self.note_failed_sync(task);
                 return Err(error);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
+use super::in_memory;
 use super::load::{pipelined, value_of};
 use super::table::median;
 use crate::client::Client;
@@ -69,7 +70,7 @@ struct Figures {
 }
 
 fn measure(binary: &Binary, keys: u64, rounds: u32, compression: &str) -> Result<Figures> {
-    let settings = ["--appendonly", "no", "--save", "", "--rdbcompression", compression];
+    let settings = [in_memory(binary), &["--rdbcompression", compression]].concat();
     let mut server = Server::start(binary, &settings)?;
     let mut client = server.client()?;
     let value = value_of(VALUE_BYTES);

@@ -383,10 +383,17 @@ impl LogFiles {
         self.is_unpublished = true;
     }
 
-    /// What there is to sync: the bytes of all segments up to here and, if it is not on disk, the manifest.
+    /// What there is to sync: the bytes of all segments up to here and, if it is not on disk, the manifest. Marks the
+    /// place.
     pub fn sync_task(&mut self, now: UnixMillis) -> SyncTask {
         // A mark that cannot be written is no reason not to sync.
         let _ = self.writer.mark(now);
+        self.sync_now()
+    }
+
+    /// The same without a mark, for a sync behind each append: the side data does not grow then, which makes its sync
+    /// cheap, and the end that it states vouches for the bytes.
+    pub fn sync_now(&mut self) -> SyncTask {
         let mut segments = std::mem::take(&mut self.unsynced);
         segments.push(self.writer.files());
         let publication = (self.is_unpublished && !self.awaits_base).then(|| self.publication());

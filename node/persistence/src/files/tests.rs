@@ -119,7 +119,11 @@ fn live(storage: &SimulatedStorage, model: &mut Model, syncs_all: bool) -> io::R
     let mut files = begin(storage)?;
     for step in 0..60 {
         model.append(&mut files)?;
-        if syncs_all || step % 7 == 6 {
+        if syncs_all {
+            let task = files.sync_now();
+            task.carry_out(storage)?;
+            model.synced = task.offset.get();
+        } else if step % 7 == 6 {
             model.sync(&mut files)?;
         }
         if step == 25 || step == 40 {
