@@ -140,6 +140,7 @@ impl DiskLog {
                 self.note_failed_sync(task);
                 return Err(error);
             }
+            self.files.synced_now();
         }
         self.bytes_ahead = 0;
         Ok(())

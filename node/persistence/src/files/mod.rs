@@ -401,6 +401,11 @@ impl LogFiles {
         SyncTask { segments, publication, offset: self.writer.end() }
     }
 
+    /// [`LogFiles::sync_now`] was carried out, and nothing was appended since.
+    pub fn synced_now(&mut self) {
+        self.writer.keep_end();
+    }
+
     /// A sync has ended well: everything up to `offset` survives a power loss.
     pub fn note_synced(&self, offset: Offset, now: UnixMillis) {
         // Without it, damage in what was synced looks like what a power loss takes.

@@ -122,6 +122,7 @@ fn live(storage: &SimulatedStorage, model: &mut Model, syncs_all: bool) -> io::R
         if syncs_all {
             let task = files.sync_now();
             task.carry_out(storage)?;
+            files.synced_now();
             model.synced = task.offset.get();
         } else if step % 7 == 6 {
             model.sync(&mut files)?;

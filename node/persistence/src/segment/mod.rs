@@ -28,7 +28,7 @@ pub use read::{SegmentFlaw, SegmentReader, Standing, StoredSegment};
 pub use side::{BootId, Mark, SegmentEnd, SegmentHead, SegmentState, StreamName};
 
 use crate::storage::{Open, Storage, StoredFile};
-use side::{MARKS_AT, ROW_BYTES, SYNCED_AT};
+use side::{END_ROWS, ENDS_AT, MARKS_AT, ROW_BYTES, SYNCED_AT};
 
 /// Bytes between two marks.
 pub const MARK_EVERY_BYTES: u64 = 64 << 10;
@@ -68,6 +68,10 @@ pub struct SegmentWriter {
     has_remains: bool,
     /// How often the end was written.
     turn: u64,
+    /// In which row it was written last.
+    row: usize,
+    /// The row of the last end that was synced without a mark: it is not written over.
+    kept_row: Option<usize>,
 }
 
 /// Both files of a segment, for whoever makes them survive a power loss.
@@ -102,6 +106,8 @@ impl SegmentWriter {
             marks_end: MARKS_AT,
             has_remains: false,
             turn: 0,
+            row: 0,
+            kept_row: None,
             file: side.clone(),
             side,
             head,
@@ -131,6 +137,8 @@ impl SegmentWriter {
             marks_end: MARKS_AT + (kept * ROW_BYTES) as u64,
             has_remains: false,
             turn: segment.turn,
+            row: segment.row,
+            kept_row: None,
             file,
             side,
             head,
@@ -215,8 +223,17 @@ impl SegmentWriter {
     fn write_end(&mut self, state: SegmentState) -> io::Result<()> {
         let end = SegmentEnd { end: self.end, chain: self.chain.value(), state };
         self.turn += 1;
-        let (at, row) = end.encode(self.turn);
-        self.side.write_all_at(at, &row)
+        // One of the other two is always left.
+        self.row = (1..END_ROWS)
+            .map(|step| (self.row + step) % END_ROWS)
+            .find(|row| Some(*row) != self.kept_row)
+            .unwrap_or_default();
+        self.side.write_all_at(ENDS_AT + (self.row * ROW_BYTES) as u64, &end.encode(self.turn))
+    }
+
+    /// The present end was synced: its row vouches for it until another one's does.
+    pub fn keep_end(&mut self) {
+        self.kept_row = Some(self.row);
     }
 
     /// What it is.

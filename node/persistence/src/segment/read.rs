@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::{
     BootId, Chain, Mark, SegmentEnd, SegmentHead, SegmentState, preamble,
-    side::{ENDS_AT, HEAD_BYTES, MARKS_AT, ROW_BYTES},
+    side::{END_ROWS, ENDS_AT, EndRow, HEAD_BYTES, MARKS_AT, ROW_BYTES},
     side_path,
 };
 use crate::storage::{Open, Storage, StoredFile};
@@ -96,10 +96,12 @@ pub struct StoredSegment {
     pub bytes_found: u64,
     /// Up to where it was known to survive a power loss.
     pub synced: Offset,
-    /// Where it ended before the last append.
-    older: Option<SegmentEnd>,
+    /// Where it ended before, the latest first, as far as its side data still says.
+    older: Vec<SegmentEnd>,
     /// How often its end was written.
     pub(super) turn: u64,
+    /// In which row it was written last.
+    pub(super) row: usize,
     file: Arc<dyn StoredFile>,
 }
 
@@ -119,17 +121,18 @@ impl StoredSegment {
             read => read.map_err(failed)?,
         }
         // Rows that were not written yet are zeros.
-        let mut rows = [0; 3 * ROW_BYTES];
+        let mut rows = [0; (END_ROWS + 1) * ROW_BYTES];
         let present = side.len().map_err(failed)?.saturating_sub(ENDS_AT).min(rows.len() as u64) as usize;
         side.read_exact_at(ENDS_AT, &mut rows[..present]).map_err(failed)?;
         let head = SegmentHead::decode(&head).ok_or_else(foreign)?;
-        let [latest, older] = SegmentEnd::decode(&rows);
-        let (stated, turn) = latest.ok_or_else(foreign)?;
+        let ends = SegmentEnd::decode(&rows);
+        let EndRow { end: stated, turn, row } = *ends.first().ok_or_else(foreign)?;
         if stated.end < head.start {
             return Err(foreign());
         }
-        let older = older.map(|(end, _)| end).filter(|older| older.end < stated.end);
-        let synced = Mark::decode(&rows[2 * ROW_BYTES..]).map_or(head.start, |mark| mark.offset);
+        let older: Vec<SegmentEnd> =
+            ends.iter().map(|row| row.end).filter(|end| end.end < stated.end).collect();
+        let synced = Mark::decode(&rows[END_ROWS * ROW_BYTES..]).map_or(head.start, |mark| mark.offset);
         let marks = read_marks(&*side, &head, stated).map_err(failed)?;
         let bytes = file.len().map_err(failed)?;
         Ok(Self {
@@ -142,6 +145,7 @@ impl StoredSegment {
             synced,
             older,
             turn,
+            row,
             file,
         })
     }
@@ -149,7 +153,7 @@ impl StoredSegment {
     /// Where it ended before the last append: a process that is killed loses nothing before that.
     #[must_use]
     pub fn end_kept(&self) -> Offset {
-        self.older.map_or(self.stated.end, |older| older.end)
+        self.older.first().map_or(self.stated.end, |older| older.end)
     }
 
     /// When something was written to it last, as far as its marks tell.
@@ -189,7 +193,7 @@ impl StoredSegment {
     /// The first place behind `offset` at which the chained checksum is known, and what it is there.
     fn next_check(&self, offset: Offset) -> Option<(Offset, u64)> {
         let after = self.marks.partition_point(|mark| mark.offset <= offset);
-        let ends = self.older.into_iter().chain([self.stated]).map(|end| (end.end, end.chain));
+        let ends = self.older.iter().chain([&self.stated]).map(|end| (end.end, end.chain));
         let mark = self.marks.get(after).map(|mark| (mark.offset, mark.chain));
         mark.into_iter().chain(ends).filter(|(at, _)| *at > offset).min_by_key(|(at, _)| *at)
     }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!     0  head: which stream, from where, written by whom          (HEAD_BYTES, rewritten when a start opens it again)
-//!  1024  end: how long the segment is, and the chain there        (two rows, written in turn before every append)
-//!  1088  synced: up to where all of it had survived a power loss  (one row, same sector; a lower bound)
+//!  1024  end: how long the segment is, and the chain there        (three rows; one is written before every append)
+//!  1120  synced: up to where all of it had survived a power loss  (one row, same sector; a lower bound)
 //!  1536  marks: offset, wall time and chain, about every 64 KiB and before each sync; only ever appended
 //! ```
 //!
 //! Numbers are little endian. Head, end and each mark carry a checksum of their own. The end is written *before* the
 //! bytes that it counts: a segment that is longer than its end says was written by somebody else, one that is shorter
-//! lost its last append to a crash. Of the two rows for the end the later one counts; one that was torn leaves the other.
+//! lost its last append to a crash. Of the rows for the end the latest counts; the others vouch for what came before, so the
+//! row of the last end that was synced is not written over before another one was.
 
 use rejoin_protocol::{DbIndex, Offset, ReplicationId, UnixMillis};
 
@@ -25,10 +26,12 @@ const HEAD_CHECKSUM_AT: usize = HEAD_FIXED_BYTES + ANCESTORS_MAX * ANCESTOR_BYTE
 
 /// Bytes of the head.
 pub(super) const HEAD_BYTES: usize = 1024;
-/// Where the two rows for the end stand, in one sector.
+/// Where the rows for the end stand, in one sector.
 pub(super) const ENDS_AT: u64 = HEAD_BYTES as u64;
+/// How many they are.
+pub(super) const END_ROWS: usize = 3;
 /// Where it says what was synced: a mark.
-pub(super) const SYNCED_AT: u64 = ENDS_AT + 2 * ROW_BYTES as u64;
+pub(super) const SYNCED_AT: u64 = ENDS_AT + (END_ROWS * ROW_BYTES) as u64;
 /// Bytes of an end, and of a mark.
 pub(super) const ROW_BYTES: usize = 32;
 /// Where the marks begin.
@@ -159,22 +162,33 @@ impl SegmentHead {
 }
 
 impl SegmentEnd {
-    /// The `turn`-th end that is written, and where.
-    pub(super) fn encode(&self, turn: u64) -> (u64, [u8; ROW_BYTES]) {
-        let row = encode_row([self.end.get(), self.chain, turn << 2 | self.state.number()]);
-        (ENDS_AT + turn % 2 * ROW_BYTES as u64, row)
+    /// The `turn`-th end that is written.
+    pub(super) fn encode(&self, turn: u64) -> [u8; ROW_BYTES] {
+        encode_row([self.end.get(), self.chain, turn << 2 | self.state.number()])
     }
 
-    /// The two rows, the later one first, each with its turn; `None` for what is no end of ours.
-    pub(super) fn decode(rows: &[u8]) -> [Option<(Self, u64)>; 2] {
-        let end = |row: &[u8]| {
-            let [end, chain, turn] = decode_row(row)?;
-            Some((Self { end: Offset::new(end), chain, state: SegmentState::of(turn & 3)? }, turn >> 2))
+    /// The rows, the latest first, each with its turn and its number; what is no end of ours is left out.
+    pub(super) fn decode(rows: &[u8]) -> Vec<EndRow> {
+        let row = |(row, bytes): (usize, &[u8])| {
+            let [end, chain, turn] = decode_row(bytes)?;
+            let end = Self { end: Offset::new(end), chain, state: SegmentState::of(turn & 3)? };
+            Some(EndRow { end, turn: turn >> 2, row })
         };
-        let mut ends = [end(rows), rows.get(ROW_BYTES..).and_then(end)];
-        ends.sort_by_key(|end| std::cmp::Reverse(end.map(|(_, turn)| turn)));
-        ends
+        let mut rows: Vec<EndRow> =
+            rows.chunks(ROW_BYTES).take(END_ROWS).enumerate().filter_map(row).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.turn));
+        rows
     }
+}
+
+/// A row that states an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndRow {
+    pub(super) end: SegmentEnd,
+    /// How many were written before it.
+    pub(super) turn: u64,
+    /// Which row it is.
+    pub(super) row: usize,
 }
 
 impl Mark {
@@ -238,14 +252,6 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    /// Side data's two rows when one was written.
-    fn rows(end: SegmentEnd, turn: u64) -> [u8; 2 * ROW_BYTES] {
-        let mut rows = [0; 2 * ROW_BYTES];
-        let (at, row) = end.encode(turn);
-        rows[(at - ENDS_AT) as usize..][..ROW_BYTES].copy_from_slice(&row);
-        rows
-    }
-
     fn head() -> SegmentHead {
         let id = |byte| ReplicationId::from_random([byte; 20]);
         SegmentHead {
@@ -266,8 +272,7 @@ mod tests {
     fn what_was_written_is_read() {
         assert_eq!(SegmentHead::decode(&head().encode()), Some(head()));
         let end = SegmentEnd { end: Offset::new(77), chain: 5, state: SegmentState::Sealed };
-        assert_eq!(SegmentEnd::decode(&rows(end, 8)), [Some((end, 8)), None]);
-        assert_eq!(SegmentEnd::decode(&rows(end, 9)), [Some((end, 9)), None]);
+        assert_eq!(SegmentEnd::decode(&end.encode(8)), [EndRow { end, turn: 8, row: 0 }]);
         let mark = Mark { offset: Offset::new(77), wall: UnixMillis::new(-3), chain: 5 };
         assert_eq!(Mark::decode(&mark.encode()), Some(mark));
     }
@@ -284,22 +289,23 @@ mod tests {
             assert_eq!(SegmentHead::decode(&whole[..len]), None);
         }
         let end = |end| SegmentEnd { end: Offset::new(end), chain: 5, state: SegmentState::Closed };
-        let (older, newer) = (end(70).encode(4), end(77).encode(5));
-        let both = [older.1, newer.1].concat();
-        assert_eq!(SegmentEnd::decode(&both), [Some((end(77), 5)), Some((end(70), 4))]);
-        for bit in 0..2 * ROW_BYTES * 8 {
-            let mut rows: [u8; 2 * ROW_BYTES] = both.clone().try_into().unwrap();
+        let all = [end(70).encode(4), end(77).encode(6), end(75).encode(5)].concat();
+        let row = |offset, turn, row| EndRow { end: end(offset), turn, row };
+        let sound = [row(77, 6, 1), row(75, 5, 2), row(70, 4, 0)];
+        assert_eq!(SegmentEnd::decode(&all), sound);
+        for bit in 0..all.len() * 8 {
+            let mut rows = all.clone();
             rows[bit / 8] ^= 1 << (bit % 8);
-            let left = if bit < ROW_BYTES * 8 { (end(77), 5) } else { (end(70), 4) };
-            assert_eq!(SegmentEnd::decode(&rows), [Some(left), None], "bit {bit}");
+            let left = sound.iter().filter(|row| row.row != bit / 8 / ROW_BYTES);
+            assert!(SegmentEnd::decode(&rows).iter().eq(left), "bit {bit}");
         }
-        assert_eq!(SegmentEnd::decode(&[0; 2 * ROW_BYTES]), [None, None]);
+        assert_eq!(SegmentEnd::decode(&[0; END_ROWS * ROW_BYTES]), []);
         assert_eq!(Mark::decode(&[0; ROW_BYTES]), None, "a hole is no mark");
     }
 
     #[test]
     fn an_end_at_the_very_beginning_is_one() {
         let end = SegmentEnd { end: Offset::ZERO, chain: 0, state: SegmentState::Open };
-        assert_eq!(SegmentEnd::decode(&rows(end, 0)), [Some((end, 0)), None]);
+        assert_eq!(SegmentEnd::decode(&end.encode(0)), [EndRow { end, turn: 0, row: 0 }]);
     }
 }
