@@ -240,6 +240,7 @@ fn write_segment(folder: &Path, commands: usize) -> ManifestFile {
         db: DbIndex::new(3),
         chain: 5,
         created: UnixMillis::new(1),
+        begins_empty: true,
         boot: BootId([1; 16]),
     };
     let mut segment = SegmentWriter::create(&storage, Path::new("appendonly.aof.1.incr.aof"), head).unwrap();

@@ -27,11 +27,24 @@ pub(crate) fn in_process(shard: &mut Shard, args: &[Vec<u8>]) -> Vec<Effect> {
     shard.set_clock();
     let slices: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
     let request = Request { args: &slices, raw: None, command: None, first_key_hash: None };
+    let waiting = shard.engine.log.bytes().len();
     shard.engine.execute(IN_PROCESS_SESSION, request);
-    shard.publish_log();
+    let has_logged = shard.engine.log.bytes().len() > waiting;
+    if !shard.publish_log() && has_logged {
+        refuse(shard);
+    }
     shard.save_after_flush();
     shard.wake_woken();
     std::mem::take(&mut shard.engine.effects)
+}
+
+/// What was executed could not be kept yet: the reply says so.
+fn refuse(shard: &mut Shard) {
+    let refusal = shard.engine.log_refusal().unwrap_or_default();
+    if let Some(session) = shard.engine.sessions.get_mut(IN_PROCESS_SESSION) {
+        session.out.clear();
+        session.reply().error(&refusal);
+    }
 }
 
 /// What the command was replied, as RESP.

@@ -7,14 +7,14 @@ use std::{path::PathBuf, sync::Arc};
 use rejoin_commands::{Role, Settings};
 use rejoin_persistence::{
     files::{
-        LogFiles, LogFilesOptions,
+        Before, LogFiles, LogFilesOptions,
         history::HistoryLimits,
         recover::{self, FoundLog, Increments},
     },
     rdb::StreamPosition,
-    storage::Storage,
+    storage::{Open, Storage},
 };
-use rejoin_protocol::{DbIndex, Offset};
+use rejoin_protocol::{DbIndex, Offset, ReplicationId};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -31,6 +31,10 @@ use crate::{
 
 /// What the files' names begin with.
 const NAME: &str = "history.aof";
+/// The file that says where the dump stands that was saved last.
+const SAVED: &str = "saved";
+/// Its bytes at most.
+const SAVED_BYTES_MAX: u64 = 100;
 
 fn history_options(settings: &Settings, storage: &dyn Storage) -> LogFilesOptions {
     // What is too old goes: it is history already.
@@ -72,12 +76,14 @@ pub(crate) async fn recover(
         None => {
             let old = recover::names_in_use(&*storage, &options);
             let place = shard.borrow().place();
-            LogFiles::begin(storage.clone(), options, place, &old, true, unix_now())
+            LogFiles::begin(storage.clone(), options, place, &old, shard.borrow().before(), unix_now())
         }
     };
     let disk = files.and_then(|mut files| {
         let orphans = files.take_orphans();
-        DiskLog::new(files, reports, lock, Keeps::History).inspect(|disk| disk.retire(orphans))
+        shard.borrow_mut().sets_begun += 1;
+        let set = shard.borrow().sets_begun;
+        DiskLog::new(files, reports, lock, Keeps::History, set).inspect(|disk| disk.retire(orphans))
     });
     match disk {
         Ok(disk) => shard.borrow_mut().disk = Some(disk),
@@ -96,14 +102,20 @@ async fn continue_from(
     let is_master = shard.borrow().engine.settings.replicaof.is_none();
     let dump = loading::read_dump(shard, &**storage, is_master && found.is_none()).await?;
     let position = dump.as_ref().map(|dump| dump.summary.position);
+    let saved = read_saved(&**storage);
+    let start = found.as_ref().and_then(FoundLog::start).map_or(Offset::ZERO, |(_, start)| start);
     let from = match position {
         // Nothing was ever saved: the history is all there is, if it begins at the beginning.
-        None => Some((Offset::ZERO, DbIndex::new(0))),
+        None => Some((start, DbIndex::new(0))),
         Some(position) => position.map(|StreamPosition { offset, selected, .. }| (offset, selected)),
     };
     let continues = |found: &FoundLog| match position {
-        None => found.start().is_some_and(|(_, start)| start == Offset::ZERO),
-        Some(Some(position)) => found.continues(position.replid, position.offset),
+        None => found.begins_empty() && saved.is_none(),
+        // Another file than the one saved last was put here on purpose: it is not brought forward.
+        Some(Some(position)) => {
+            saved == Some((position.replid, position.offset))
+                && found.continues(position.replid, position.offset)
+        }
         Some(None) => false,
     };
     let Some((found, from)) = found.filter(continues).zip(from) else {
@@ -150,17 +162,53 @@ async fn replay(
     Ok(files)
 }
 
+/// Where the dump that was saved last stands, as far as this node saved it.
+fn read_saved(storage: &dyn Storage) -> Option<(ReplicationId, Offset)> {
+    let file = storage.open(&PathBuf::from(HISTORY_FOLDER).join(SAVED), Open::Existing).ok()?;
+    let mut text = vec![0; usize::try_from(file.len().ok()?.min(SAVED_BYTES_MAX)).ok()?];
+    file.read_exact_at(0, &mut text).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let (replid, offset) = text.trim_end().split_once(' ')?;
+    Some((ReplicationId::parse(replid.as_bytes())?, Offset::new(offset.parse().ok()?)))
+}
+
 impl Shard {
+    /// What lies before files of the history that begin now.
+    fn before(&self) -> Before {
+        if self.engine.keyspace.is_empty() { Before::Nothing } else { Before::Elsewhere }
+    }
+
+    /// A dump was saved that stands at `position`: the history goes on from it, and from no other.
+    pub(super) fn note_saved(&self, position: Option<StreamPosition>) {
+        if !self.engine.settings.log.keeps_history {
+            return;
+        }
+        let folder = PathBuf::from(HISTORY_FOLDER);
+        let text = position.map(|at| format!("{} {}\n", at.replid, at.offset)).unwrap_or_default();
+        let temporary = folder.join(format!("temp-{SAVED}"));
+        let written = self
+            .storage
+            .create_folder(&folder)
+            .and_then(|()| self.storage.open(&temporary, Open::Empty))
+            .and_then(|file| file.write_all_at(0, text.as_bytes()))
+            .and_then(|()| self.storage.rename(&temporary, &folder.join(SAVED)));
+        if let Err(error) = written {
+            tracing::warn!("A start will not bring the dump forward: {}", crate::words_of(&error));
+        }
+    }
+
     /// History is kept from here on.
     pub(super) fn begin_history(&mut self) {
+        self.sets_begun += 1;
+        let set = self.sets_begun;
         let options = history_options(&self.engine.settings, &*self.storage);
         let begun = recovery::lock(&*self.storage, &options.folder).and_then(|lock| {
             let old = recover::names_in_use(&*self.storage, &options);
             let storage = self.storage.clone();
-            LogFiles::begin(storage, options, self.place(), &old, true, unix_now())
+            LogFiles::begin(storage, options, self.place(), &old, self.before(), unix_now())
                 .and_then(|mut files| {
                     let orphans = files.take_orphans();
-                    let disk = DiskLog::new(files, self.reports.clone(), lock, Keeps::History)?;
+                    let disk = DiskLog::new(files, self.reports.clone(), lock, Keeps::History, set)?;
                     disk.retire(orphans);
                     Ok(disk)
                 })
@@ -179,7 +227,11 @@ impl Shard {
             "The history could not be written and is given up: {}. 'CONFIG SET repl-history yes' begins another",
             crate::words_of(error)
         );
-        self.disk = None;
+        // What is left must not pass for the stream at the next start.
+        let is_ended = self.disk.take().is_none_or(|disk| disk.abandon(unix_now()).is_ok());
+        if !is_ended && self.engine.role == Role::Master {
+            self.shift_lineage();
+        }
         self.engine.status.log.history_bytes = 0;
     }
 }

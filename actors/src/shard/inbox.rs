@@ -3,7 +3,7 @@
 use rejoin_commands::{Role, SessionKind};
 use rejoin_keyspace::Keyspace;
 use rejoin_persistence::rdb::StreamPosition;
-use rejoin_protocol::{DbIndex, Offset, ReplicationId};
+use rejoin_protocol::{ByteCount, DbIndex, Offset, ReplicationId};
 use rejoin_replication::Position;
 use tokio::sync::mpsc;
 
@@ -26,9 +26,12 @@ pub(crate) async fn receive_until_stopped(
     while let Some(message) = inbox.recv().await {
         match message {
             ShardMessage::TakeSnapshot { readers, answer } => {
-                let taken = shard.borrow_mut().take_snapshot(readers);
-                // Nobody waits any more: the snapshot was cancelled.
-                let _ = answer.send(taken);
+                let shard = &mut *shard.borrow_mut();
+                // What the log could not take has no place in the stream: no snapshot, and the replica comes back.
+                if shard.publish_log() {
+                    // Nobody waits any more: the snapshot was cancelled.
+                    let _ = answer.send(shard.take_snapshot(readers));
+                }
             }
             ShardMessage::SaveEnded(ended) => shard.borrow_mut().end_save(ended),
             ShardMessage::MasterStatus(status) => shard.borrow_mut().note_master_status(*status),
@@ -130,7 +133,8 @@ impl Shard {
     /// What this node holds, for a master to continue; nothing if it never held anything. Offset zero of a master's
     /// stream is a place too: a full sync from a master that nobody followed before ends there.
     fn position(&self) -> Option<Position> {
-        let offset = self.visible();
+        // What was applied and waits for the log is not to be sent again.
+        let offset = self.visible().advance(ByteCount::of(self.unwritten.len()));
         (self.has_masters_stream || offset > Offset::ZERO)
             .then_some(Position { replid: self.lineage.current(), offset })
     }

@@ -111,6 +111,8 @@ impl Shard {
         // What the log told of is done and saved.
         self.engine.take_flush();
         self.engine.end_loading();
+        // It may have been set meanwhile.
+        self.turn_log(self.engine.settings.log.is_on);
         if tells {
             self.events.report(NodeEvent::Loaded);
         }

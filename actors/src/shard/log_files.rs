@@ -14,13 +14,13 @@ use std::{
 
 use rejoin_commands::{Role, Settings, node::log::LogStatus, settings::SyncPolicy};
 use rejoin_persistence::{
-    files::{BaseTask, LogFiles, LogFilesOptions, Retired, StreamPlace, SyncTask},
+    files::{BaseTask, Before, LogFiles, LogFilesOptions, Retired, StreamPlace, SyncTask},
     rdb::{EncodeOptions, LocalFile, StreamPosition},
     rdb_file::{RdbFile, SaveError, SaveGuard},
     segment::{BootId, StreamName},
     storage::{FolderLock, Storage},
 };
-use rejoin_protocol::{DbIndex, UnixMillis};
+use rejoin_protocol::{DbIndex, Offset, UnixMillis};
 use rejoin_replication::Lineage;
 use tokio::sync::mpsc;
 
@@ -64,12 +64,16 @@ pub(crate) struct DiskLog {
     set: u64,
     /// Bytes at the beginning of what waits to be published that are in the file already, though not safe.
     bytes_ahead: usize,
+    /// The last byte that was synced behind its append.
+    offset_safe: Offset,
     synced_at: Instant,
     /// When it was last looked for history that is over its limits.
     trimmed_at: Instant,
     is_syncing: bool,
     /// A sync has failed: only a new base makes the log whole.
     needs_base: bool,
+    /// The stream went on elsewhere, and the files could not be begun anew there yet: nothing may be appended.
+    is_stale: bool,
     /// A base is being written or put in its place since then.
     base_began: Option<Instant>,
     base_failed_at: Option<Instant>,
@@ -96,6 +100,7 @@ impl DiskLog {
         reports: mpsc::WeakSender<ShardMessage>,
         lock: FolderLock,
         keeps: Keeps,
+        set: u64,
     ) -> io::Result<Self> {
         let worker = DiskWorker::start(files.storage().clone(), reports)?;
         Ok(Self {
@@ -103,12 +108,14 @@ impl DiskLog {
             worker,
             keeps,
             _lock: lock,
-            set: 0,
+            set,
             bytes_ahead: 0,
+            offset_safe: Offset::ZERO,
             synced_at: Instant::now(),
             trimmed_at: Instant::now(),
             is_syncing: false,
             needs_base: false,
+            is_stale: false,
             base_began: None,
             base_failed_at: None,
             base_guard: None,
@@ -125,6 +132,9 @@ impl DiskLog {
         now: UnixMillis,
         policy: SyncPolicy,
     ) -> io::Result<()> {
+        if self.is_stale {
+            return Err(io::Error::other("the log's files could not be begun anew"));
+        }
         let new = &bytes[self.bytes_ahead..];
         if !new.is_empty() {
             self.files.append(new, selected, now)?;
@@ -141,6 +151,7 @@ impl DiskLog {
                 return Err(error);
             }
             self.files.synced_now();
+            self.offset_safe = self.files.end();
         }
         self.bytes_ahead = 0;
         Ok(())
@@ -153,8 +164,9 @@ impl DiskLog {
     }
 
     /// Ends while the stream goes on without files.
-    fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+    pub(super) fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
         self.call_off_base();
+        self.worker.finish();
         self.files.abandon(now)
     }
 
@@ -162,6 +174,11 @@ impl DiskLog {
         if let Some(guard) = self.base_guard.take() {
             guard.cancel();
         }
+    }
+
+    /// Whether a start would find older data, as long as no base is there.
+    pub(crate) fn awaits_base(&self) -> bool {
+        self.files.awaits_base() || self.base_began.is_some()
     }
 
     /// Has files put aside that are not live any more.
@@ -175,8 +192,7 @@ impl DiskLog {
     pub(crate) fn close(mut self, now: UnixMillis) -> io::Result<()> {
         self.call_off_base();
         let Self { files, worker, _lock, .. } = self;
-        // The thread ends after what it was asked; a sync more does no harm.
-        drop(worker);
+        worker.finish();
         files.close(now)
     }
 }
@@ -296,6 +312,9 @@ impl Shard {
 
     /// At each tick: syncs what is due, begins a base when one is due, keeps INFO up to date.
     pub(crate) fn tend_log(&mut self) {
+        if self.disk.as_ref().is_some_and(|disk| disk.is_stale) {
+            self.restart_log_files();
+        }
         self.sync_log();
         let Some(disk) = &mut self.disk else { return };
         if disk.keeps == Keeps::History {
@@ -304,6 +323,11 @@ impl Shard {
             }
             disk.trimmed_at = Instant::now();
             let retired = disk.files.forget_oldest(limits_of(&self.engine.settings), self.engine.now);
+            if !retired.is_empty() {
+                // No manifest may name what is gone.
+                let task = disk.files.sync_task(self.engine.now);
+                disk.worker.ask(disk.set, DiskTask::Sync(task));
+            }
             disk.retire(retired);
             self.engine.status.log.history_bytes = disk.files.bytes();
             return;
@@ -319,6 +343,13 @@ impl Shard {
         let now = self.engine.now;
         let Some(disk) = &mut self.disk else { return };
         let status = &mut self.engine.status.log;
+        if self.engine.settings.log.sync == SyncPolicy::Always
+            && disk.offset_safe > status.offset_synced
+            && disk.synced_at.elapsed() >= SYNC_PERIOD
+        {
+            (status.offset_synced, disk.synced_at) = (disk.offset_safe, Instant::now());
+            disk.files.note_synced(disk.offset_safe, now);
+        }
         if self.engine.settings.log.sync != SyncPolicy::EverySecond || disk.needs_base {
             return;
         }
@@ -357,8 +388,11 @@ impl Shard {
                     }
                 }
             }
-            DiskOutcome::BaseInstalled(Ok(())) => self.end_base(Ok(())),
-            DiskOutcome::BaseInstalled(Err(error)) => self.end_base(Err(crate::words_of(&error))),
+            DiskOutcome::BaseInstalled(_, Ok(())) => self.end_base(Ok(())),
+            DiskOutcome::BaseInstalled(sync, Err(error)) => {
+                disk.files.sync_failed(sync);
+                self.end_base(Err(crate::words_of(&error)));
+            }
         }
     }
 
@@ -381,13 +415,17 @@ impl Shard {
         let (offset, db) = (self.visible(), self.masters_db().unwrap_or(DbIndex::new(0)));
         let stream = stream_name_of(&self.lineage);
         let Some(mut disk) = self.disk.take() else { return };
-        disk.set += 1;
+        self.sets_begun += 1;
+        disk.set = self.sets_begun;
         disk.call_off_base();
         self.engine.status.log.rewrite_began = None;
         (disk.base_began, disk.base_failed_at) = (None, None);
-        (disk.bytes_ahead, disk.is_syncing, disk.needs_base) = (0, false, false);
+        (disk.bytes_ahead, disk.is_syncing, disk.needs_base, disk.is_stale) = (0, false, false, false);
+        // It may have gone back.
+        self.engine.status.log.offset_synced = offset;
         let place = StreamPlace { stream, offset, db, chain: 0 };
-        match disk.files.begin_again(place, disk.keeps == Keeps::All, now) {
+        let before = if disk.keeps == Keeps::All { Before::Base } else { Before::Elsewhere };
+        match disk.files.begin_again(place, before, now) {
             Ok(()) if disk.keeps == Keeps::History => {
                 let orphans = disk.files.take_orphans();
                 disk.retire(orphans);
@@ -399,7 +437,7 @@ impl Shard {
             }
             Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
             Err(error) => {
-                disk.needs_base = true;
+                disk.is_stale = true;
                 self.disk = Some(disk);
                 self.note_log_failure(&error, 0);
             }
@@ -413,12 +451,14 @@ impl Shard {
         }
         self.publish_log();
         let (now, applied) = (self.engine.now, self.engine.log.offset());
+        self.saves_begun += 1;
+        let save = self.saves_begun;
         let Some(disk) = &mut self.disk else { return };
         let status = &mut self.engine.status.log;
         status.is_rewrite_scheduled = false;
         status.rewrites += 1;
         let begun = if disk.files.end() == applied {
-            disk.files.begin_base(now)
+            disk.files.begin_base(save, now)
         } else {
             Err(io::Error::other("what was executed last could not be written to the log"))
         };
@@ -456,8 +496,6 @@ impl Shard {
         let guard = Arc::new(SaveGuard::default());
         disk.base_guard = Some(guard.clone());
         let (storage, purpose) = (disk.files.storage().clone(), SavePurpose::Base { set: disk.set, task });
-        self.saves_begun += 1;
-        let save = self.saves_begun;
         if !self.control.begin_save(BeginSave { save, purpose, snapshot, file, storage, guard }) {
             self.end_base(Err("the control plane does not listen".to_owned()));
         }
@@ -477,9 +515,7 @@ impl Shard {
         };
         let sync = disk.files.sync_task(now);
         let install = disk.files.install_base(task, bytes);
-        let is_asked = disk.worker.ask(set, DiskTask::Sync(sync))
-            && disk.worker.ask(set, DiskTask::InstallBase(install));
-        if !is_asked {
+        if !disk.worker.ask(set, DiskTask::InstallBase(sync, install)) {
             self.end_base(Err("the disk's thread does not keep up".to_owned()));
         }
     }
@@ -504,9 +540,10 @@ impl Shard {
                 );
                 if disk.needs_base && disk.failures == disk.failures_before_base {
                     disk.needs_base = false;
-                    self.publish_log();
-                    self.note_log_mended();
-                    self.release_held();
+                    if self.publish_log() {
+                        self.note_log_mended();
+                        self.release_held();
+                    }
                 }
             }
             Err(error) => {
@@ -559,6 +596,9 @@ impl Shard {
     pub(crate) fn configure_log(&mut self) {
         let LogFilesOptions { segment_bytes, history, .. } =
             options_of(&self.engine.settings, &*self.storage);
+        if self.engine.loading.is_some() {
+            return;
+        }
         let keeps_history = history.is_some();
         match &mut self.disk {
             Some(disk) if disk.keeps == Keeps::All => disk.files.configure(segment_bytes, history),
@@ -571,7 +611,8 @@ impl Shard {
 
     /// CONFIG SET appendonly.
     pub(crate) fn turn_log(&mut self, is_on: bool) {
-        if is_on == self.engine.status.log.is_on {
+        // What is set while the data is being loaded takes effect when it is there.
+        if is_on == self.engine.status.log.is_on || self.engine.loading.is_some() {
             return;
         }
         self.publish_log();

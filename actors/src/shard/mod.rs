@@ -115,6 +115,8 @@ pub struct Shard {
     pub(crate) save: Option<BackgroundSave>,
     /// Counts saves: each has a number.
     pub(crate) saves_begun: u64,
+    /// Counts sets of files of the log: each has a number.
+    pub(crate) sets_begun: u64,
     /// How encrypted connections are made.
     pub(crate) tls: Arc<TlsShared>,
     /// Clients whose TLS handshake runs.

@@ -6,12 +6,13 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rejoin_commands::{Input, Role};
 use rejoin_persistence::{
     files::{
-        LogFiles, LogFilesOptions, StreamPlace,
+        Before, LogFiles, LogFilesOptions, StreamPlace,
         recover::{self, FoundLog, Increments, Replayed, Resumed},
     },
     manifest::Manifest,
@@ -34,6 +35,8 @@ use crate::{
     },
 };
 
+/// Between two looks whether the first base is there.
+const BASE_POLL_PERIOD: Duration = Duration::from_millis(2);
 /// Bytes of a file of somebody else's that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
 /// What a file that begins with an RDB begins with.
@@ -61,6 +64,17 @@ pub(crate) async fn recover(
     };
     let lock = lock(&*storage, &options.folder)?;
     let found = recover::look(&*storage, &options).map_err(|flaw| flaw.to_string())?;
+    let bytes_lost = found.as_ref().map_or(0, FoundLog::bytes_lost);
+    if bytes_lost > 0 {
+        tracing::warn!(
+            "The machine went down: the last {bytes_lost} bytes of the log were not safe and are cut off"
+        );
+        if !shard.borrow().engine.settings.log.loads_truncated {
+            return Err(
+                "'aof-load-truncated no' forbids to cut the log; 'yes' starts without these bytes".to_owned()
+            );
+        }
+    }
     match &found {
         None => loading::load_dump(shard, &*storage).await?,
         Some(found) => drop(shard.borrow_mut().engine.begin_loading(found.bytes())),
@@ -70,25 +84,57 @@ pub(crate) async fn recover(
         None => begin_empty(shard, storage, options),
         Some(found) => load(shard, storage, options, found).await,
     };
+    begin_to_write(shard, role, outcome?, reports, lock)?;
+    wait_for_first_base(shard).await
+}
+
+fn begin_to_write(
+    shard: &SharedShard,
+    role: Role,
+    files: LogFiles,
+    reports: mpsc::WeakSender<ShardMessage>,
+    lock: FolderLock,
+) -> Result<(), String> {
     let shard = &mut *shard.borrow_mut();
     shard.engine.role = role;
     shard.engine.reset_stats();
-    let files = outcome?;
-    let disk = DiskLog::new(files, reports, lock, Keeps::All)
+    shard.sets_begun += 1;
+    let strays = files.strays();
+    let disk = DiskLog::new(files, reports, lock, Keeps::All, shard.sets_begun)
         .map_err(|error| format!("no thread for the disk: {error}"))?;
     shard.engine.status.log.is_on = true;
+    disk.retire(strays);
     shard.disk = Some(disk);
-    shard.tend_log();
+    Ok(())
+}
+
+/// Where data was found that no file of ours holds yet, the first base must be there before a client may write: until then
+/// a start would find the old data.
+async fn wait_for_first_base(shard: &SharedShard) -> Result<(), String> {
+    let awaits_base = || shard.borrow().disk.as_ref().is_some_and(DiskLog::awaits_base);
+    if awaits_base() {
+        shard.borrow_mut().begin_base();
+    }
+    while awaits_base() {
+        if shard.borrow().engine.status.log.rewrite_began.is_none() {
+            return Err(
+                "The first base of the log could not be written; what was found is as it was".to_owned()
+            );
+        }
+        tokio::time::sleep(BASE_POLL_PERIOD).await;
+    }
     Ok(())
 }
 
 /// CONFIG SET appendonly yes: files of the log begin here, and with their first base they are what a start loads.
-pub(crate) fn begin_now(shard: &Shard) -> Result<DiskLog, String> {
+pub(crate) fn begin_now(shard: &mut Shard) -> Result<DiskLog, String> {
+    shard.sets_begun += 1;
+    let set = shard.sets_begun;
     let options = options_of(&shard.engine.settings, &*shard.storage);
     let lock = lock(&*shard.storage, &options.folder)?;
     let old = recover::names_in_use(&*shard.storage, &options);
-    LogFiles::begin(shard.storage.clone(), options, shard.place(), &old, false, unix_now())
-        .and_then(|files| DiskLog::new(files, shard.reports.clone(), lock, Keeps::All))
+    LogFiles::begin(shard.storage.clone(), options, shard.place(), &old, Before::Base, unix_now())
+        .and_then(|files| DiskLog::new(files, shard.reports.clone(), lock, Keeps::All, set))
         .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))
 }
 
@@ -112,8 +158,8 @@ fn begin_empty(
 ) -> Result<LogFiles, String> {
     let shard = shard.borrow();
     let place = shard.place();
-    let is_empty = shard.engine.keyspace.is_empty();
-    LogFiles::begin(storage, options, place, &Manifest::default(), is_empty, unix_now())
+    let before = if shard.engine.keyspace.is_empty() { Before::Nothing } else { Before::Base };
+    LogFiles::begin(storage, options, place, &Manifest::default(), before, unix_now())
         .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))
 }
 
@@ -137,6 +183,14 @@ async fn load(
             if (position.replid, position.offset) == start =>
         {
             Ok(())
+        }
+        (_, Some((replid, start)), Some(RdbSummary { position: Some(position), .. }))
+            if position.replid == replid =>
+        {
+            return Err(format!(
+                "The log's base stands at offset {}, but its first increment begins at {start}",
+                position.offset
+            ));
         }
         (_, Some((_, start)), _) => {
             Err(format!("its base does not stand at offset {start}, where its first increment begins"))
@@ -162,7 +216,7 @@ async fn load(
                 replay.load_file(&storage, path, *bytes).await?;
             }
             let place = shard.borrow().place();
-            let files = LogFiles::begin(storage, options, place, found.manifest(), false, unix_now())
+            let files = LogFiles::begin(storage, options, place, found.manifest(), Before::Base, unix_now())
                 .map_err(|error| format!("Can't open the append-only file: {}", crate::words_of(&error)))?;
             (files, None)
         }
@@ -392,12 +446,12 @@ async fn load_base(
 impl Shard {
     /// Where the stream stands.
     pub(crate) fn place(&self) -> StreamPlace {
-        StreamPlace {
-            stream: stream_name_of(&self.lineage),
-            offset: self.engine.log.offset(),
-            db: self.selected_db(),
-            chain: 0,
-        }
+        let offset = match self.engine.loading {
+            Some(_) => self.engine.log.offset(),
+            // Behind the border there may be the beginning of a transaction.
+            None => self.visible().advance(ByteCount::of(self.unwritten.len())),
+        };
+        StreamPlace { stream: stream_name_of(&self.lineage), offset, db: self.selected_db(), chain: 0 }
     }
 
     fn begin_file(&mut self, db: DbIndex) {

@@ -277,6 +277,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         reports: seed.reports,
         save: None,
         saves_begun: 0,
+        sets_begun: 0,
         tls: seed.tls,
         handshakes: 0,
         http_refused_at: None,

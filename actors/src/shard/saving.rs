@@ -8,7 +8,7 @@ use std::{
 
 use rejoin_keyspace::Snapshot;
 use rejoin_persistence::{
-    rdb::{self, DecodeOptions, EncodeOptions, LocalFile},
+    rdb::{self, DecodeOptions, EncodeOptions, LocalFile, StreamPosition},
     rdb_file::{RdbFile, SaveError, SaveGuard},
     storage::{Open, Reader},
 };
@@ -30,6 +30,8 @@ pub(crate) struct BackgroundSave {
     number: u64,
     guard: Arc<SaveGuard>,
     temporary: PathBuf,
+    /// Where the stream stands in it.
+    position: Option<StreamPosition>,
 }
 
 impl Shard {
@@ -45,7 +47,8 @@ impl Shard {
         tracing::info!(keys = snapshot.len(), "Background saving started");
         self.engine.save_begun(snapshot.len() as u64, file.written.clone());
         let guard = Arc::new(SaveGuard::default());
-        self.save = Some(BackgroundSave { number, guard: guard.clone(), temporary });
+        let position = file.options.position;
+        self.save = Some(BackgroundSave { number, guard: guard.clone(), temporary, position });
         let (purpose, storage) = (SavePurpose::Dump, self.storage.clone());
         if !self.control.begin_save(BeginSave { save: number, purpose, snapshot, file, storage, guard }) {
             self.save = None;
@@ -92,10 +95,11 @@ impl Shard {
         if self.save.as_ref().is_none_or(|running| running.number != save) {
             return;
         }
-        self.save = None;
+        let position = self.save.take().and_then(|save| save.position);
         self.set_clock();
         match &outcome {
             Ok(bytes) => {
+                self.note_saved(position);
                 tracing::info!("DB saved on disk");
                 tracing::info!(
                     bytes,
@@ -123,11 +127,13 @@ impl Shard {
     /// Saves all data, now. What fails is logged.
     pub(crate) fn save_now(&mut self) -> Result<(), SaveError> {
         let (snapshot, file) = self.image(PathBuf::from(format!("temp-{}.rdb", std::process::id())));
+        let position = file.options.position;
         let outcome = file.write(&*self.storage, snapshot, &SaveGuard::default()).map(drop);
         self.set_clock();
         match &outcome {
             Ok(()) => {
                 tracing::info!("DB saved on disk");
+                self.note_saved(position);
                 self.engine.saved_now();
             }
             Err(error) => tracing::warn!("{error}"),

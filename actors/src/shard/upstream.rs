@@ -27,6 +27,9 @@ const READ_BYTES: usize = 256 << 10;
 /// Room made for one read at most, whatever a request claims.
 const READ_BYTES_MAX: usize = 4 << 20;
 
+/// How often the log is tried again while it takes nothing.
+const LOG_RETRY_PERIOD: Duration = Duration::from_millis(100);
+
 /// Errors of a stream end up as words in a log line; nothing tells them apart.
 type StreamOutcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -99,7 +102,13 @@ async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStream
         let room = input.bytes_wanted().clamp(READ_BYTES, READ_BYTES_MAX);
         input.buffer_mut().reserve(room);
         tokio::select! {
-            received = stream.read_buf(input.buffer_mut()) => {
+            // What the log does not take is not added to.
+            () = tokio::time::sleep(LOG_RETRY_PERIOD), if !shard.borrow().unwritten.is_empty() => {
+                let shard = &mut *shard.borrow_mut();
+                shard.publish_log();
+                follower.handle_applied(shard.log_handle.visible());
+            }
+            received = stream.read_buf(input.buffer_mut()), if shard.borrow().unwritten.is_empty() => {
                 let received = received?;
                 if received == 0 {
                     return Ok(());

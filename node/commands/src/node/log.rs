@@ -80,8 +80,8 @@ fn bgrewriteaof(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 impl Engine {
-    /// The reply to what may write while the log cannot be written.
-    pub(crate) fn log_refusal(&self) -> Option<String> {
+    /// The reply, without its `-`, to what may write while the log cannot be written.
+    pub fn log_refusal(&self) -> Option<String> {
         let error = self.status.log.write_error.as_ref()?;
         Some(format!("MISCONF Errors writing to the AOF file: {error}"))
     }

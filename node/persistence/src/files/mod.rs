@@ -67,6 +67,17 @@ pub struct StreamPlace {
     pub chain: u64,
 }
 
+/// What lies before the first byte of a set of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: the data was empty.
+    Nothing,
+    /// Data of which a base is to be written next.
+    Base,
+    /// Data that is kept elsewhere.
+    Elsewhere,
+}
+
 /// A base that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseTask {
@@ -122,17 +133,18 @@ struct Replaced {
 }
 
 impl LogFiles {
-    /// Begins files of a stream at `place`. With `is_empty` nothing lies before it and no base is needed; otherwise
-    /// the first base is to be written next ([`LogFiles::begin_base`]), and until it is installed the files that the
-    /// manifest on disk names, `old`, stay what a start would load.
+    /// Begins files of a stream at `place`. Where a base is to hold what lies before, it is to be written next
+    /// ([`LogFiles::begin_base`]), and until it is installed the files that the manifest on disk names, `old`, stay what a
+    /// start would load.
     pub fn begin(
         storage: Arc<dyn Storage>,
         options: LogFilesOptions,
         place: StreamPlace,
         old: &Manifest,
-        is_empty: bool,
+        before: Before,
         now: UnixMillis,
     ) -> io::Result<Self> {
+        let needs_base = before == Before::Base;
         storage.create_folder(&options.folder)?;
         if let Some(parent) = options.folder.parent() {
             storage.sync_folder(parent)?;
@@ -148,6 +160,7 @@ impl LogFiles {
             chain,
             created: now,
             boot: options.boot,
+            begins_empty: before == Before::Nothing,
         };
         let writer = SegmentWriter::create(&*storage, &options.folder.join(&file.name), head)?;
         let orphans = old.live().cloned().collect();
@@ -155,8 +168,8 @@ impl LogFiles {
         let history = old.live().chain(&old.history).cloned().collect();
         let mut files = Self {
             manifest: Manifest { base: None, increments: vec![file], history },
-            awaits_base: !is_empty,
-            is_unpublished: is_empty,
+            awaits_base: needs_base,
+            is_unpublished: !needs_base,
             stream,
             is_renamed: false,
             db,
@@ -169,7 +182,7 @@ impl LogFiles {
             options,
             writer,
         };
-        if is_empty {
+        if !needs_base {
             files.manifest.history.clear();
             files.writer.files().sync()?;
             files.publish()?;
@@ -185,6 +198,7 @@ impl LogFiles {
         writer: SegmentWriter,
         place: StreamPlace,
         (base_bytes, sealed_bytes): (u64, u64),
+        unsynced: Vec<SegmentFiles>,
     ) -> Self {
         Self {
             storage,
@@ -196,12 +210,40 @@ impl LogFiles {
             stream: place.stream,
             is_renamed: false,
             db: place.db,
-            unsynced: Vec::new(),
+            unsynced,
             sealed_bytes,
             base_bytes,
             replaced: None,
             orphans: Vec::new(),
         }
+    }
+
+    /// What a crash left in the folder: files by our names that no manifest of ours needs.
+    #[must_use]
+    pub fn strays(&self) -> Retired {
+        let listed = self.storage.list(&self.options.folder).unwrap_or_default();
+        let is_needed = |name: &str| {
+            self.manifest
+                .live()
+                .chain(&self.orphans)
+                .any(|file| name == file.name || name.strip_suffix(".side").is_some_and(|of| of == file.name))
+        };
+        let is_ours = |name: &str| {
+            let is_temporary = name.starts_with("temp-rewriteaof") && name.ends_with(".rdb");
+            let behind = name.strip_prefix(&self.options.name).and_then(|rest| rest.strip_prefix('.'));
+            let is_numbered = behind.is_some_and(|rest| {
+                [".base.rdb", ".base.aof", ".incr.aof"].iter().any(|ending| rest.ends_with(ending))
+            });
+            is_temporary || is_numbered
+        };
+        let mut strays: Vec<String> = listed
+            .into_iter()
+            .map(|file| file.name)
+            .filter(|name| is_ours(name) && !is_needed(name))
+            .collect();
+        strays.sort_unstable();
+        let files = strays.into_iter().map(|name| self.options.folder.join(name)).collect();
+        Retired { history: self.options.history.clone(), files }
     }
 
     /// Files of an older set that nothing will need any more: where no base is awaited, they go at once.
@@ -242,13 +284,12 @@ impl LogFiles {
 
     /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.
     /// After an error everything is as it was.
-    pub fn begin_again(&mut self, place: StreamPlace, needs_base: bool, now: UnixMillis) -> io::Result<()> {
+    pub fn begin_again(&mut self, place: StreamPlace, before: Before, now: UnixMillis) -> io::Result<()> {
         let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
         let old: Vec<ManifestFile> =
             self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
         let names = Manifest { history: old.clone(), ..Manifest::default() };
-        let mut begun =
-            Self::begin(self.storage.clone(), self.options.clone(), place, &names, !needs_base, now)?;
+        let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, before, now)?;
         begun.orphans = old;
         *self = begun;
         Ok(())
@@ -308,6 +349,7 @@ impl LogFiles {
             chain: self.writer.chain(),
             created: now,
             boot: self.options.boot,
+            begins_empty: false,
         };
         SegmentWriter::create(&*self.storage, &self.options.folder.join(&file.name), head)
     }
@@ -319,12 +361,13 @@ impl LogFiles {
     }
 
     /// Begins a base that stands at the present end: what is appended from here on goes to a new segment.
-    pub fn begin_base(&mut self, now: UnixMillis) -> io::Result<BaseTask> {
+    /// `number` is nobody else's: names of files that are being written have it.
+    pub fn begin_base(&mut self, number: u64, now: UnixMillis) -> io::Result<BaseTask> {
         self.rotate(now)?;
         let seq = self.manifest.next_base_seq().max(self.replaced.as_ref().map_or(0, |_| 1));
         let file = ManifestFile::base(&self.options.name, seq, BaseFormat::Rdb);
         let [temporary, written] = ["temp-rewriteaof-bg", "temp-rewriteaof"]
-            .map(|name| self.options.folder.join(format!("{name}-{seq}.rdb")));
+            .map(|name| self.options.folder.join(format!("{name}-{number}.rdb")));
         let first_seq = self.manifest.increments.last().map_or(1, |last| last.seq);
         Ok(BaseTask { temporary, written, file, offset: self.writer.end(), first_seq })
     }
@@ -345,7 +388,6 @@ impl LogFiles {
         });
         self.sealed_bytes = if new_bytes == 0 { 0 } else { self.sealed_bytes.saturating_sub(old_bytes) };
         self.manifest.increments = since;
-        self.is_unpublished = false;
         BaseInstallation {
             from: task.written,
             to: self.options.folder.join(&task.file.name),
@@ -363,6 +405,8 @@ impl LogFiles {
     /// The installation is on disk: what is not live any more.
     pub fn base_installed(&mut self) -> Retired {
         let Some(replaced) = self.replaced.take() else { return Retired::default() };
+        // Increments may have come since the manifest was written.
+        self.is_unpublished = true;
         self.manifest.history.clear();
         let files: Vec<ManifestFile> = std::mem::take(&mut self.orphans)
             .into_iter()
@@ -396,9 +440,12 @@ impl LogFiles {
     pub fn sync_now(&mut self) -> SyncTask {
         let mut segments = std::mem::take(&mut self.unsynced);
         segments.push(self.writer.files());
-        let publication = (self.is_unpublished && !self.awaits_base).then(|| self.publication());
+        // While a base is being put in its place, nobody else writes the manifest: its names are found by their side data.
+        let may_publish = !self.awaits_base && self.replaced.is_none();
+        let publication = (self.is_unpublished && may_publish).then(|| self.publication());
+        let folder = (self.is_unpublished && publication.is_none()).then(|| self.options.folder.clone());
         self.is_unpublished &= publication.is_none();
-        SyncTask { segments, publication, offset: self.writer.end() }
+        SyncTask { segments, publication, folder, offset: self.writer.end() }
     }
 
     /// [`LogFiles::sync_now`] was carried out, and nothing was appended since.
@@ -437,6 +484,7 @@ impl LogFiles {
 
     /// Ends in order: everything is synced, and the last segment says that it is whole.
     pub fn close(mut self, now: UnixMillis) -> io::Result<()> {
+        self.settle()?;
         if !self.awaits_base
             && let Some(last) = self.manifest.increments.last_mut()
         {
@@ -447,9 +495,24 @@ impl LogFiles {
         self.writer.close()
     }
 
+    /// Finds out what became of a base that was being put in its place; whoever did that is done.
+    fn settle(&mut self) -> io::Result<()> {
+        if self.replaced.is_none() {
+            return Ok(());
+        }
+        let on_disk = recover::names_in_use(&*self.storage, &self.options);
+        let name_of = |file: &Option<ManifestFile>| file.as_ref().map(|file| file.name.clone());
+        if name_of(&on_disk.base) == name_of(&self.manifest.base) {
+            return self.base_installed().carry_out(&*self.storage);
+        }
+        self.base_failed();
+        Ok(())
+    }
+
     /// Ends for good, while the stream goes on without these files: a start that loads them must take another name for
     /// what it goes on with.
     pub fn abandon(mut self, now: UnixMillis) -> io::Result<()> {
+        self.settle()?;
         self.writer.abandon()?;
         self.sync_task(now).carry_out(&*self.storage)
     }

@@ -41,6 +41,8 @@ impl Publication {
 pub struct SyncTask {
     pub(super) segments: Vec<SegmentFiles>,
     pub(super) publication: Option<Publication>,
+    /// A folder with new names that no manifest has yet.
+    pub(super) folder: Option<PathBuf>,
     /// The last byte that is safe afterwards.
     pub offset: Offset,
 }
@@ -49,6 +51,7 @@ impl SyncTask {
     /// Syncs the segments, the oldest first, then the names.
     pub fn carry_out(&self, storage: &dyn Storage) -> io::Result<()> {
         self.segments.iter().try_for_each(SegmentFiles::sync)?;
+        self.folder.as_ref().map_or(Ok(()), |folder| storage.sync_folder(folder))?;
         self.publication.as_ref().map_or(Ok(()), |publication| publication.carry_out(storage))
     }
 }

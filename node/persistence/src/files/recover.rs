@@ -67,6 +67,7 @@ pub enum LogFlaw {
 #[derive(Debug)]
 pub struct FoundLog {
     manifest: Manifest,
+    bytes_lost: u64,
     /// The base, with its length.
     pub base: Option<(PathBuf, u64)>,
     /// The increments, in order.
@@ -123,6 +124,7 @@ pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<F
         .iter()
         .map(|file| with_length(storage, path_of(file)))
         .collect::<Result<Vec<_>, _>>()?;
+    let bytes_found: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     let increments = match segments_of_ours(storage, options, &files)? {
         Ok(segments) => {
             manifest.increments.truncate(segments.len());
@@ -130,7 +132,12 @@ pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<F
         }
         Err(why) => Increments::Foreign { files, why },
     };
-    Ok(Some(FoundLog { manifest, base, increments }))
+    let bytes_kept: u64 = match &increments {
+        Increments::Ours(segments) => segments.iter().map(|segment| segment.bytes).sum(),
+        Increments::Foreign { .. } => bytes_found,
+    };
+    let bytes_lost = bytes_found.saturating_sub(bytes_kept);
+    Ok(Some(FoundLog { manifest, bytes_lost, base, increments }))
 }
 
 fn with_length(storage: &dyn Storage, path: PathBuf) -> Result<(PathBuf, u64), LogFlaw> {
@@ -330,6 +337,21 @@ impl FoundLog {
         &self.manifest
     }
 
+    /// Whether nothing lies before the first increment.
+    #[must_use]
+    pub fn begins_empty(&self) -> bool {
+        match &self.increments {
+            Increments::Ours(segments) => segments.first().is_some_and(|first| first.head.begins_empty),
+            Increments::Foreign { .. } => false,
+        }
+    }
+
+    /// Bytes that a power loss took, or made worthless.
+    #[must_use]
+    pub fn bytes_lost(&self) -> u64 {
+        self.bytes_lost
+    }
+
     /// Where the first increment begins: a base of ours stands there.
     #[must_use]
     pub fn start(&self) -> Option<(ReplicationId, Offset)> {
@@ -377,7 +399,14 @@ impl FoundLog {
         let stream = last.head.stream.clone();
         let place = StreamPlace { stream: stream.clone(), offset: border, db, chain };
         let sizes = (base_bytes, sealed_bytes);
-        let mut files = LogFiles::resume(storage, options, manifest, writer, place, sizes);
+        // A process that was killed may not have come to syncing them.
+        let sealed = &segments[..segments.len() - 1];
+        let unsynced = sealed
+            .iter()
+            .map(|segment| segment.files(&*storage))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(failed)?;
+        let mut files = LogFiles::resume(storage, options, manifest, writer, place, sizes, unsynced);
         if was_closed {
             // Redis 8 would believe an end that the file has outgrown.
             files.publish().map_err(failed)?;

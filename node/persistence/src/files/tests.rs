@@ -93,13 +93,21 @@ fn write_base(storage: &dyn Storage, task: &BaseTask) -> io::Result<u64> {
     Ok(text.len() as u64)
 }
 
-fn rewrite(files: &mut LogFiles) -> io::Result<()> {
-    let task = files.begin_base(NOW)?;
+fn rewrite(files: &mut LogFiles, model: &mut Model) -> io::Result<()> {
+    let task = files.begin_base(1, NOW)?;
     let storage = files.storage().clone();
     let bytes = write_base(&*storage, &task)?;
     let sync = files.sync_task(NOW);
     let installation = files.install_base(task, bytes);
-    let installed = sync.carry_out(&*storage).and_then(|()| installation.carry_out(&*storage));
+    let installed = sync.carry_out(&*storage).and_then(|()| {
+        // The shard goes on meanwhile, with new segments, and syncs what it appends.
+        for _ in 0..20 {
+            model.append(files)?;
+            files.sync_now().carry_out(&*storage)?;
+            files.synced_now();
+        }
+        installation.carry_out(&*storage)
+    });
     match installed {
         Ok(()) => files.base_installed().carry_out(&*storage),
         Err(error) => {
@@ -111,7 +119,7 @@ fn rewrite(files: &mut LogFiles) -> io::Result<()> {
 
 fn begin(storage: &SimulatedStorage) -> io::Result<LogFiles> {
     let place = StreamPlace { stream: stream(1), offset: Offset::ZERO, db: DbIndex::new(0), chain: 0 };
-    LogFiles::begin(shared(storage), options(storage), place, &Manifest::default(), true, NOW)
+    LogFiles::begin(shared(storage), options(storage), place, &Manifest::default(), Before::Nothing, NOW)
 }
 
 /// Everything that happens to a log in its life; stops at the first failure.
@@ -128,7 +136,7 @@ fn live(storage: &SimulatedStorage, model: &mut Model, syncs_all: bool) -> io::R
             model.sync(&mut files)?;
         }
         if step == 25 || step == 40 {
-            rewrite(&mut files)?;
+            rewrite(&mut files, model)?;
             model.synced = model.acknowledged;
         }
         if step == 33 {
@@ -309,13 +317,13 @@ fn a_full_disk_stops_the_log_and_room_lets_it_go_on() {
     while model.append(&mut files).is_ok() {}
     let stopped_at = model.acknowledged;
     assert!(stopped_at > 1_000);
-    assert!(model.append(&mut files).is_err() && rewrite(&mut files).is_err());
+    assert!(model.append(&mut files).is_err() && rewrite(&mut files, &mut model).is_err());
     restart(&storage.kill(), &model, stopped_at).unwrap();
     storage.set_capacity(None);
     for _ in 0..20 {
         model.append(&mut files).unwrap();
     }
-    rewrite(&mut files).unwrap();
+    rewrite(&mut files, &mut model).unwrap();
     model.append(&mut files).unwrap();
     drop(files);
     let (files, _) = restart(&storage.kill(), &model, model.acknowledged).unwrap();
@@ -331,7 +339,7 @@ fn a_base_that_cannot_be_installed_leaves_what_was_live() {
         model.append(&mut files).unwrap();
     }
     let before = whole.operations(None);
-    rewrite(&mut files).unwrap();
+    rewrite(&mut files, &mut model).unwrap();
     for nth in before..whole.operations(None) {
         let storage = SimulatedStorage::new();
         let mut files = begin(&storage).unwrap();
@@ -340,11 +348,11 @@ fn a_base_that_cannot_be_installed_leaves_what_was_live() {
             model.append(&mut files).unwrap();
         }
         storage.fail(Fault::error(io::ErrorKind::StorageFull).at(nth - before + 1));
-        let _ = rewrite(&mut files);
+        let _ = rewrite(&mut files, &mut model);
         assert_eq!(storage.failures(), 1, "operation {nth}");
         model.append(&mut files).unwrap();
         restart(&storage.kill(), &model, model.acknowledged).unwrap();
-        rewrite(&mut files).unwrap();
+        rewrite(&mut files, &mut model).unwrap();
         model.append(&mut files).unwrap();
         drop(files);
         restart(&storage.kill(), &model, model.acknowledged).unwrap();
@@ -360,13 +368,13 @@ fn another_stream_takes_over_with_its_first_base_and_not_before() {
         model.append(&mut files).unwrap();
     }
     let place = StreamPlace { stream: stream(5), offset: Offset::new(7_000), db: DbIndex::new(2), chain: 0 };
-    files.begin_again(place, true, NOW).unwrap();
+    files.begin_again(place, Before::Base, NOW).unwrap();
     files.append(&unit(0), None, NOW).unwrap();
     files.sync_task(NOW).carry_out(&storage).unwrap();
     // The old data is what a start loads until the new is whole.
     let (old, _) = restart(&storage.kill(), &model, model.acknowledged).unwrap();
     assert_eq!(old.end().get(), model.acknowledged);
-    rewrite(&mut files).unwrap();
+    rewrite(&mut files, &mut model).unwrap();
     let end = files.end();
     assert_eq!(end, Offset::new(7_000).advance(ByteCount::of(unit(0).len())));
     drop(files);

@@ -10,7 +10,7 @@ use rejoin_protocol::{ByteCount, Offset, UnixMillis};
 use thiserror::Error;
 
 use super::{
-    BootId, Chain, Mark, SegmentEnd, SegmentHead, SegmentState, preamble,
+    BootId, Chain, Mark, SegmentEnd, SegmentFiles, SegmentHead, SegmentState, preamble,
     side::{END_ROWS, ENDS_AT, EndRow, HEAD_BYTES, MARKS_AT, ROW_BYTES},
     side_path,
 };
@@ -148,6 +148,12 @@ impl StoredSegment {
             row,
             file,
         })
+    }
+
+    /// Its files, for whoever syncs them.
+    pub fn files(&self, storage: &dyn Storage) -> io::Result<SegmentFiles> {
+        let side = storage.open(&side_path(&self.path), Open::Existing)?;
+        Ok(SegmentFiles { file: self.file.clone(), side })
     }
 
     /// Where it ended before the last append: a process that is killed loses nothing before that.

@@ -21,7 +21,7 @@ const MAGIC: &[u8; 8] = b"RJSIDE01";
 const ANCESTORS_MAX: usize = 16;
 const REPLID_BYTES: usize = 40;
 const ANCESTOR_BYTES: usize = REPLID_BYTES + 8;
-const HEAD_FIXED_BYTES: usize = 8 + REPLID_BYTES + 8 + 4 + 4 + 8 + 8 + 16 + 4;
+const HEAD_FIXED_BYTES: usize = 8 + REPLID_BYTES + 8 + 4 + 4 + 8 + 8 + 16 + 4 + 4;
 const HEAD_CHECKSUM_AT: usize = HEAD_FIXED_BYTES + ANCESTORS_MAX * ANCESTOR_BYTES;
 
 /// Bytes of the head.
@@ -68,6 +68,8 @@ pub struct SegmentHead {
     pub created: UnixMillis,
     /// In which run of the operating system it was opened for writing last.
     pub boot: BootId,
+    /// Nothing lies before it: the data was empty.
+    pub begins_empty: bool,
 }
 
 /// How far a segment goes.
@@ -126,6 +128,7 @@ impl SegmentHead {
         out.extend_from_slice(&self.chain.to_le_bytes());
         out.extend_from_slice(&self.created.get().to_le_bytes());
         out.extend_from_slice(&self.boot.0);
+        out.extend_from_slice(&u32::from(self.begins_empty).to_le_bytes());
         let ancestors = &self.stream.ancestors[..self.stream.ancestors.len().min(ANCESTORS_MAX)];
         out.extend_from_slice(&(ancestors.len() as u32).to_le_bytes());
         for (replid, last_valid) in ancestors {
@@ -153,11 +156,21 @@ impl SegmentHead {
         let chain = fields.number()?;
         let created = UnixMillis::new(fields.number()?.cast_signed());
         let boot = BootId(fields.array()?);
+        let begins_empty = u32::from_le_bytes(fields.array()?) != 0;
         let count = u32::from_le_bytes(fields.array()?);
         let ancestors = (0..count.min(ANCESTORS_MAX as u32))
             .map(|_| Some((fields.replid()?, Offset::new(fields.number()?))))
             .collect::<Option<Vec<_>>>()?;
-        Some(Self { stream: StreamName { replid, ancestors }, start, preamble, db, chain, created, boot })
+        Some(Self {
+            stream: StreamName { replid, ancestors },
+            start,
+            preamble,
+            db,
+            chain,
+            created,
+            boot,
+            begins_empty,
+        })
     }
 }
 
@@ -265,6 +278,7 @@ mod tests {
             chain: 0x0123_4567_89ab_cdef,
             created: UnixMillis::new(1_700_000_000_123),
             boot: BootId([9; 16]),
+            begins_empty: true,
         }
     }
 
