@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rejoin_chaos::client::Client;
-use rejoin_chaos::replication::{digest, info, info_number};
+use rejoin_chaos::replication::{
+    SyncCounters, digest, ensure_same_data, follow, info, info_number, wait_for_equal_offsets, wait_for_link,
+};
 use rejoin_chaos::servers::{Binary, Server, ServerKind};
 use rejoin_chaos::wait;
 
@@ -231,4 +233,114 @@ fn a_torn_end_is_cut_and_damage_stops_the_start_with_its_place() {
         error.contains("is damaged between its bytes 65") && error.contains("check-aof --fix"),
         "{error}"
     );
+}
+
+#[test]
+fn nothing_is_taken_before_a_start_would_find_it() {
+    let node = Binary::node(None).unwrap();
+    let mut first = Server::start(&node, &["--appendonly", "no"]).unwrap();
+    write(&mut first.client().unwrap(), 0);
+    first.client().unwrap().ask(&["SAVE"]).unwrap();
+    first.stop();
+    // The first start with a log finds a dump alone. Killed after the first reply, it must find that write, too.
+    let mut second = Server::start_with(&node, &[], |dir| {
+        fs::copy(first.dir().join("dump.rdb"), dir.join("dump.rdb")).unwrap();
+        Ok(())
+    })
+    .unwrap();
+    let mut client = loaded(&second);
+    let keys = client.ask_integer(&["DBSIZE"]).unwrap();
+    assert_eq!(client.ask_text(&["SET", "the first", "1"]).unwrap(), "OK");
+    second.crash_and_restart().unwrap();
+    assert_eq!(loaded(&second).ask_integer(&["DBSIZE"]).unwrap(), keys + 1);
+}
+
+const HISTORY_ALONE: [&str; 6] =
+    ["--appendonly", "no", "--repl-history", "yes", "--enable-debug-command", "yes"];
+
+#[test]
+fn history_alone_brings_the_last_dump_forward_and_no_other() {
+    let mut node = Server::start(&Binary::node(None).unwrap(), &HISTORY_ALONE).unwrap();
+    let mut client = node.client().unwrap();
+    write(&mut client, 0);
+    client.ask(&["SAVE"]).unwrap();
+    let backup = fs::read(node.dir().join("dump.rdb")).unwrap();
+    let data_of_backup = digest(&mut client).unwrap();
+    write(&mut client, 1);
+    let (data, told, name) = (digest(&mut client).unwrap(), offset(&node), replid(&node));
+    node.crash_and_restart().unwrap();
+    assert_eq!(digest(&mut loaded(&node)).unwrap(), data);
+    assert_eq!((offset(&node), replid(&node)), (told, name.clone()));
+    // Another save, and the backup put back: somebody wants the old data.
+    node.client().unwrap().ask(&["FLUSHALL"]).unwrap();
+    node.client().unwrap().ask(&["SAVE"]).unwrap();
+    node.stop();
+    fs::write(node.dir().join("dump.rdb"), backup).unwrap();
+    node.restart().unwrap();
+    assert_eq!(digest(&mut loaded(&node)).unwrap(), data_of_backup);
+    assert_ne!(replid(&node), name);
+}
+
+#[test]
+fn history_alone_is_of_no_use_without_the_data_before_it() {
+    let master = Server::start(&Binary::stock(ServerKind::Redis70).unwrap(), &[]).unwrap();
+    write(&mut master.client().unwrap(), 0);
+    let mut node = Server::start(&Binary::node(None).unwrap(), &HISTORY_ALONE).unwrap();
+    follow(&node, master.port()).unwrap();
+    wait_for_link(&node).unwrap();
+    write(&mut master.client().unwrap(), 1);
+    wait_for_equal_offsets(&master, &node).unwrap();
+    node.crash_and_restart().unwrap();
+    follow(&node, master.port()).unwrap();
+    wait_for_link(&node).unwrap();
+    ensure_same_data(&master, &node).unwrap();
+}
+
+#[test]
+fn a_restarted_node_goes_on_where_it_was_as_a_replica_and_as_a_master() {
+    let master =
+        Server::start(&Binary::stock(ServerKind::Redis70).unwrap(), &["--enable-debug-command", "yes"])
+            .unwrap();
+    let at = format!("127.0.0.1 {}", master.port());
+    let mut node =
+        Server::start(&Binary::node(None).unwrap(), &[&NODE[..], &["--replicaof", &at]].concat()).unwrap();
+    wait_for_link(&node).unwrap();
+    for round in 0..3 {
+        write(&mut master.client().unwrap(), round);
+        wait_for_equal_offsets(&master, &node).unwrap();
+        node.crash_and_restart().unwrap();
+        write(&mut master.client().unwrap(), round + 10);
+        wait_for_link(&node).unwrap();
+        ensure_same_data(&master, &node).unwrap();
+    }
+    let syncs = SyncCounters::of(&master).unwrap();
+    assert_eq!((syncs.full, syncs.partial_ok), (1, 3), "{}", node.log_tail());
+    // Promoted, written to and killed: its replica finds the stream that it follows.
+    let replica = Server::start(
+        &Binary::stock(ServerKind::Redis70).unwrap(),
+        &[&STOCK[2..], &["--replicaof", &format!("127.0.0.1 {}", node.port())]].concat(),
+    )
+    .unwrap();
+    wait_for_link(&replica).unwrap();
+    node.client().unwrap().ask(&["REPLICAOF", "NO", "ONE"]).unwrap();
+    node.client().unwrap().ask(&["CONFIG", "SET", "appendfsync", "always"]).unwrap();
+    write(&mut node.client().unwrap(), 20);
+    wait_for_link(&replica).unwrap();
+    wait_for_equal_offsets(&node, &replica).unwrap();
+    let name = replid(&node);
+    node.stop();
+    // Without the option this time: it is a master now.
+    let again = Server::start_with(&Binary::node(None).unwrap(), &NODE, |dir| {
+        copy(node.dir(), dir);
+        Ok(())
+    })
+    .unwrap();
+    loaded(&again);
+    assert_eq!(replid(&again), name);
+    follow(&replica, again.port()).unwrap();
+    wait_for_link(&replica).unwrap();
+    write(&mut again.client().unwrap(), 21);
+    ensure_same_data(&again, &replica).unwrap();
+    let syncs = SyncCounters::of(&again).unwrap();
+    assert_eq!((syncs.full, syncs.partial_ok), (0, 1), "{}", again.log_tail());
 }

@@ -256,7 +256,7 @@ impl Decoder<'_> {
             let Some(workers) = &mut self.workers else { return Ok(()) };
             let is_needed = workers.handed_out - workers.in_place >= PIECES_MAX;
             match workers.next_made(is_needed) {
-                Some(made) => self.put_in_place(made?)?,
+                Some(made) => self.take_made(made)?,
                 None => return Ok(()),
             }
         }
@@ -266,9 +266,18 @@ impl Decoder<'_> {
     pub(super) fn await_workers(&mut self) -> Result<(), RdbError> {
         self.hand_out()?;
         while let Some(made) = self.workers.as_mut().and_then(|workers| workers.next_made(true)) {
-            self.put_in_place(made?)?;
+            self.take_made(made)?;
         }
         Ok(())
+    }
+
+    /// Takes the next piece of the order. After the first that is wrong no other counts: what is behind it may be wrong, too.
+    fn take_made(&mut self, made: Result<Made, RdbError>) -> Result<(), RdbError> {
+        let outcome = made.and_then(|made| self.put_in_place(made));
+        if outcome.is_err() {
+            self.workers = None;
+        }
+        outcome
     }
 
     fn put_in_place(&mut self, made: Made) -> Result<(), RdbError> {
