@@ -158,7 +158,7 @@ async fn replay(
     shard.borrow_mut().engine.role = role;
     shard.borrow_mut().engine.reset_stats();
     let (files, resumed) = shard.borrow().go_on(storage.clone(), options.clone(), found, replayed?)?;
-    shard.borrow_mut().take_up(&files.place(), resumed.as_ref());
+    shard.borrow_mut().take_up(&files.place(), resumed);
     Ok(files)
 }
 

@@ -50,6 +50,8 @@ pub(crate) async fn receive_until_stopped(
                 let is_wanted = shard.borrow().is_following(start.following);
                 if is_wanted {
                     upstream::start_streaming(&shard, clock, *start);
+                    // Also when nothing changed: the `Master` hears that our own master is there.
+                    shard.borrow().tell_lineage();
                 }
             }
             ShardMessage::Execute { args, answer } => {
@@ -181,6 +183,11 @@ impl Shard {
         self.engine.status.replid = replid;
         self.rename_log();
         let name = self.log.begin_name();
+        self.control.adopt_lineage(AdoptLineage { replid, at, name });
+    }
+
+    fn tell_lineage(&self) {
+        let (replid, at, name) = (self.lineage.current(), self.visible(), self.log.name());
         self.control.adopt_lineage(AdoptLineage { replid, at, name });
     }
 

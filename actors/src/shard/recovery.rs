@@ -37,6 +37,8 @@ use crate::{
 
 /// Between two looks whether the first base is there.
 const BASE_POLL_PERIOD: Duration = Duration::from_millis(2);
+/// Bytes of the log that are in memory again after a start, whatever `repl-backlog-size` allows.
+const TAIL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of a file of somebody else's that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
 /// What a file that begins with an RDB begins with.
@@ -222,9 +224,16 @@ async fn load(
         }
     };
     let (files, resumed) = files;
-    shard.borrow_mut().take_up(&files.place(), resumed.as_ref());
+    shard.borrow_mut().take_up(&files.place(), resumed);
     tracing::info!("DB loaded from append only file: {:.3} seconds", begun.elapsed().as_secs_f64());
     Ok(files)
+}
+
+/// A stream that goes on where a log ends.
+pub(super) struct GoneOn {
+    resumed: Resumed,
+    /// The end of the log, for the memory.
+    tail: Vec<u8>,
 }
 
 /// A log that is being loaded.
@@ -473,16 +482,18 @@ impl Shard {
         options: LogFilesOptions,
         found: FoundLog,
         replayed: Replayed,
-    ) -> Result<(LogFiles, Option<Resumed>), String> {
+    ) -> Result<(LogFiles, Option<GoneOn>), String> {
+        let bytes_max = self.engine.settings.repl_backlog_bytes.min(TAIL_BYTES_MAX);
+        let tail = found.tail(replayed.border, bytes_max).map_err(|flaw| flaw.to_string())?;
         let new_replid = ReplicationId::from_random((self.random_id)());
         found
             .resume(storage, options, replayed, new_replid, unix_now())
-            .map(|(files, resumed)| (files, Some(resumed)))
+            .map(|(files, resumed)| (files, Some(GoneOn { resumed, tail })))
             .map_err(|flaw| flaw.to_string())
     }
 
     /// The stream stands at `place` from now on.
-    pub(super) fn take_up(&mut self, place: &StreamPlace, resumed: Option<&Resumed>) {
+    pub(super) fn take_up(&mut self, place: &StreamPlace, gone_on: Option<GoneOn>) {
         let ancestors = place
             .stream
             .ancestors
@@ -491,12 +502,16 @@ impl Shard {
             .collect();
         self.lineage = Lineage::restore(place.stream.replid, ancestors);
         self.engine.status.replid = place.stream.replid;
-        let name = self.log.restart(place.offset);
+        let tail = gone_on.as_ref().map_or(&[][..], |gone_on| &gone_on.tail);
+        let begin = Offset::new(place.offset.get() - tail.len() as u64);
+        let name = self.log.restart(begin);
+        self.log.append(tail);
+        self.log.publish();
         self.engine.status.hot_first = self.log_handle.first_held();
         self.engine.log.restart(place.offset, Some(place.db));
         self.begin_file(place.db);
         self.control.replace_lineage(ReplaceLineage { lineage: self.lineage.clone(), name });
-        if let Some(resumed) = resumed {
+        if let Some(GoneOn { resumed, .. }) = gone_on {
             tracing::info!(
                 replid = %place.stream.replid, offset = %place.offset, db = %place.db,
                 "The stream goes on where the log ends{}",

@@ -337,6 +337,21 @@ impl FoundLog {
         &self.manifest
     }
 
+    /// The end of the stream up to `border`, `bytes_max` bytes at most, as far as the increments have it: what replicas that
+    /// were there before will ask for.
+    pub fn tail(&self, border: Offset, bytes_max: u64) -> Result<Vec<u8>, LogFlaw> {
+        let Increments::Ours(segments) = &self.increments else { return Ok(Vec::new()) };
+        let wanted = Offset::new(border.get().saturating_sub(bytes_max));
+        let mut tail = Vec::new();
+        for segment in segments {
+            let (from, to) = (segment.head.start.max(wanted), segment.end_present().min(border));
+            if from < to {
+                tail.extend(segment.bytes_between(from, to)?);
+            }
+        }
+        Ok(tail)
+    }
+
     /// Whether nothing lies before the first increment.
     #[must_use]
     pub fn begins_empty(&self) -> bool {

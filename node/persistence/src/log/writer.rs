@@ -162,6 +162,12 @@ impl HotLog {
         ended + 1
     }
 
+    /// The number of the stream's present name.
+    #[must_use]
+    pub fn name(&self) -> u64 {
+        self.shared.name.load(Ordering::Relaxed)
+    }
+
     /// The last byte appended, visible or not.
     #[must_use]
     pub fn appended(&self) -> Offset {

@@ -150,6 +150,15 @@ impl StoredSegment {
         })
     }
 
+    /// The bytes of the stream behind `from` up to `to`, which it has.
+    pub fn bytes_between(&self, from: Offset, to: Offset) -> Result<Vec<u8>, SegmentFlaw> {
+        let mut bytes = vec![0; usize::try_from(to.since(from).get()).unwrap_or(0)];
+        self.file
+            .read_exact_at(self.place(from), &mut bytes)
+            .map_err(|error| SegmentFlaw::Io { path: self.path.clone(), error })?;
+        Ok(bytes)
+    }
+
     /// Its files, for whoever syncs them.
     pub fn files(&self, storage: &dyn Storage) -> io::Result<SegmentFiles> {
         let side = storage.open(&side_path(&self.path), Open::Existing)?;
