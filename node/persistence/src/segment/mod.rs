@@ -11,9 +11,6 @@
 mod chain;
 mod read;
 mod side;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;
 
 use std::{
     io,

@@ -5,6 +5,9 @@
 //! has logged stays in its buffer and is tried again, while further writes are refused (MISCONF). A sync that failed is
 //! not repeated, since the system may have dropped what it could not write: a new base makes everything safe again.
 
+mod bases;
+mod turning;
+
 use std::{
     io,
     path::PathBuf,
@@ -12,11 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rejoin_commands::{Role, Settings, node::log::LogStatus, settings::SyncPolicy};
+use rejoin_commands::{Role, Settings, settings::SyncPolicy};
 use rejoin_persistence::{
-    files::{BaseTask, Before, LogFiles, LogFilesOptions, Retired, StreamPlace, SyncTask},
-    rdb::{EncodeOptions, LocalFile, StreamPosition},
-    rdb_file::{RdbFile, SaveError, SaveGuard},
+    files::{LogFiles, LogFilesOptions, Retired, SyncTask},
+    rdb_file::SaveGuard,
     segment::{BootId, StreamName},
     storage::{FolderLock, Storage},
 };
@@ -29,11 +31,8 @@ use crate::{
         DiskReport, HISTORY_FOLDER,
         worker::{DiskOutcome, DiskTask, DiskWorker},
     },
-    messages::{
-        shard::ShardMessage,
-        snapshotter::{BeginSave, SavePurpose},
-    },
-    shard::{Shard, history::limits_of, recovery, unix_now, upstream::MASTER_SESSION},
+    messages::shard::ShardMessage,
+    shard::{Shard, history::limits_of, upstream::MASTER_SESSION},
 };
 
 /// How often `everysec` syncs.
@@ -396,193 +395,6 @@ impl Shard {
         }
     }
 
-    /// The stream goes on under another name from the present end of the log.
-    pub(crate) fn rename_log(&mut self) {
-        let (now, stream) = (self.engine.now, stream_name_of(&self.lineage));
-        let Some(disk) = &mut self.disk else { return };
-        match disk.files.rename_stream(stream, now) {
-            Ok(()) => {}
-            Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
-            // The next append tries again.
-            Err(error) => self.note_log_failure(&error, 0),
-        }
-    }
-
-    /// Our data was replaced: the log's files begin anew at the present offset, and what they held before serves a
-    /// start until the new base is there.
-    pub(crate) fn restart_log_files(&mut self) {
-        let now = self.engine.now;
-        let (offset, db) = (self.visible(), self.masters_db().unwrap_or(DbIndex::new(0)));
-        let stream = stream_name_of(&self.lineage);
-        let Some(mut disk) = self.disk.take() else { return };
-        self.sets_begun += 1;
-        disk.set = self.sets_begun;
-        disk.call_off_base();
-        self.engine.status.log.rewrite_began = None;
-        (disk.base_began, disk.base_failed_at) = (None, None);
-        (disk.bytes_ahead, disk.is_syncing, disk.needs_base, disk.is_stale) = (0, false, false, false);
-        // It may have gone back.
-        self.engine.status.log.offset_synced = offset;
-        let place = StreamPlace { stream, offset, db, chain: 0 };
-        let before = if disk.keeps == Keeps::All { Before::Base } else { Before::Elsewhere };
-        match disk.files.begin_again(place, before, now) {
-            Ok(()) if disk.keeps == Keeps::History => {
-                let orphans = disk.files.take_orphans();
-                disk.retire(orphans);
-                self.disk = Some(disk);
-            }
-            Ok(()) => {
-                self.disk = Some(disk);
-                self.begin_base();
-            }
-            Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
-            Err(error) => {
-                disk.is_stale = true;
-                self.disk = Some(disk);
-                self.note_log_failure(&error, 0);
-            }
-        }
-    }
-
-    /// BGREWRITEAOF, or the log has grown: writes a new base from a snapshot, on a thread of its own.
-    pub(crate) fn begin_base(&mut self) {
-        if self.engine.status.log.rewrite_began.is_some() || !self.engine.status.log.is_on {
-            return;
-        }
-        self.publish_log();
-        let (now, applied) = (self.engine.now, self.engine.log.offset());
-        self.saves_begun += 1;
-        let save = self.saves_begun;
-        let Some(disk) = &mut self.disk else { return };
-        let status = &mut self.engine.status.log;
-        status.is_rewrite_scheduled = false;
-        status.rewrites += 1;
-        let begun = if disk.files.end() == applied {
-            disk.files.begin_base(save, now)
-        } else {
-            Err(io::Error::other("what was executed last could not be written to the log"))
-        };
-        let task = match begun {
-            Ok(task) => task,
-            Err(error) => return self.end_base(Err(crate::words_of(&error))),
-        };
-        (disk.base_began, disk.failures_before_base) = (Some(Instant::now()), disk.failures);
-        status.rewrite_began = Some(now);
-        let place = disk.files.place();
-        let position =
-            StreamPosition { replid: self.lineage.current(), offset: task.offset, selected: place.db };
-        let settings = &self.engine.settings;
-        let about = LocalFile {
-            created: now,
-            memory_used: self.engine.keyspace.bytes_used() as u64,
-            is_aof_base: true,
-            usage: settings.maxmemory_policy.clock(settings.lfu_log_factor, settings.lfu_decay_minutes),
-        };
-        let file = RdbFile {
-            place: task.written.clone(),
-            temporary: task.temporary.clone(),
-            syncs_in_steps: settings.is_on("aof-rewrite-incremental-fsync"),
-            options: EncodeOptions {
-                compresses: settings.rdb_compression,
-                ..EncodeOptions::for_file(about, Some(position))
-            },
-            written: Arc::default(),
-        };
-        let snapshot = self.engine.keyspace.snapshot();
-        tracing::info!(
-            keys = snapshot.len(), offset = %task.offset,
-            "Background append only file rewriting started, without fork"
-        );
-        let guard = Arc::new(SaveGuard::default());
-        disk.base_guard = Some(guard.clone());
-        let (storage, purpose) = (disk.files.storage().clone(), SavePurpose::Base { set: disk.set, task });
-        if !self.control.begin_save(BeginSave { save, purpose, snapshot, file, storage, guard }) {
-            self.end_base(Err("the control plane does not listen".to_owned()));
-        }
-    }
-
-    /// The base is written: what the log holds up to it is synced, then it takes the old one's place.
-    pub(crate) fn note_base_written(&mut self, set: u64, task: BaseTask, outcome: Result<u64, SaveError>) {
-        let now = self.engine.now;
-        let Some(disk) = &mut self.disk else { return };
-        if set != disk.set {
-            let _ = disk.files.storage().remove(&task.written);
-            return;
-        }
-        let bytes = match outcome {
-            Ok(bytes) => bytes,
-            Err(error) => return self.end_base(Err(error.to_string())),
-        };
-        let sync = disk.files.sync_task(now);
-        let install = disk.files.install_base(task, bytes);
-        if !disk.worker.ask(set, DiskTask::InstallBase(sync, install)) {
-            self.end_base(Err("the disk's thread does not keep up".to_owned()));
-        }
-    }
-
-    fn end_base(&mut self, outcome: Result<(), String>) {
-        let Some(disk) = &mut self.disk else { return };
-        let status = &mut self.engine.status.log;
-        (status.rewrite_began, disk.base_guard) = (None, None);
-        status.has_rewrite_failed = outcome.is_err();
-        let took = disk.base_began.take().map(|began| began.elapsed());
-        status.last_rewrite_seconds = took.map(|took| took.as_secs());
-        match outcome {
-            Ok(()) => {
-                let retired = disk.files.base_installed();
-                disk.worker.ask(disk.set, DiskTask::Retire(retired));
-                (status.rewrite_failures, disk.base_failed_at) = (0, None);
-                let took_millis = took.map_or(0, |took| took.as_millis() as u64);
-                tracing::info!(
-                    took_millis,
-                    bytes = disk.files.base_bytes(),
-                    "Background AOF rewrite finished successfully"
-                );
-                if disk.needs_base && disk.failures == disk.failures_before_base {
-                    disk.needs_base = false;
-                    if self.publish_log() {
-                        self.note_log_mended();
-                        self.release_held();
-                    }
-                }
-            }
-            Err(error) => {
-                disk.files.base_failed();
-                disk.base_failed_at = Some(Instant::now());
-                status.rewrite_failures += 1;
-                tracing::warn!("Background AOF rewrite terminated with an error: {error}");
-            }
-        }
-    }
-
-    fn begin_base_if_due(&mut self) {
-        let Some(disk) = &self.disk else { return };
-        let (log, status) = (&self.engine.settings.log, &self.engine.status.log);
-        // Clients wait for a base that is to make the log whole.
-        let pause = if disk.needs_base { URGENT_BASE_RETRY_PERIOD } else { BASE_RETRY_PERIOD };
-        if status.rewrite_began.is_some() || disk.base_failed_at.is_some_and(|at| at.elapsed() < pause) {
-            return;
-        }
-        let (bytes, base_bytes) = (disk.files.bytes(), disk.files.base_bytes().max(1));
-        let growth_percent = bytes.saturating_mul(100) / base_bytes;
-        let has_grown = log.rewrite_percentage > 0
-            && bytes > log.rewrite_bytes_min
-            && growth_percent.saturating_sub(100) >= log.rewrite_percentage;
-        if has_grown && self.save.is_none() {
-            tracing::info!(
-                "Starting automatic rewriting of AOF on {}% growth",
-                growth_percent.saturating_sub(100)
-            );
-        }
-        let must_wait = self.save.is_some();
-        if (!must_wait && (has_grown || status.is_rewrite_scheduled))
-            || disk.needs_base
-            || disk.files.awaits_base()
-        {
-            self.begin_base();
-        }
-    }
-
     /// The stream's role decides who selected its database.
     pub(crate) fn selected_db(&self) -> DbIndex {
         let selected = match self.engine.role {
@@ -590,73 +402,5 @@ impl Shard {
             Role::Replica => self.masters_db(),
         };
         selected.unwrap_or(DbIndex::new(0))
-    }
-
-    /// CONFIG SET of what the log's files keep to.
-    pub(crate) fn configure_log(&mut self) {
-        let LogFilesOptions { segment_bytes, history, .. } =
-            options_of(&self.engine.settings, &*self.storage);
-        if self.engine.loading.is_some() {
-            return;
-        }
-        let keeps_history = history.is_some();
-        match &mut self.disk {
-            Some(disk) if disk.keeps == Keeps::All => disk.files.configure(segment_bytes, history),
-            Some(disk) if keeps_history => disk.files.configure(segment_bytes, None),
-            Some(_) => self.end_files(),
-            None if keeps_history => self.begin_history(),
-            None => {}
-        }
-    }
-
-    /// CONFIG SET appendonly.
-    pub(crate) fn turn_log(&mut self, is_on: bool) {
-        // What is set while the data is being loaded takes effect when it is there.
-        if is_on == self.engine.status.log.is_on || self.engine.loading.is_some() {
-            return;
-        }
-        self.publish_log();
-        // What was kept as history alone is of no use behind other files: a stream without a gap is one set.
-        self.end_files();
-        if is_on {
-            match recovery::begin_now(self) {
-                Ok(disk) => {
-                    self.disk = Some(disk);
-                    self.engine.status.log.is_on = true;
-                    self.begin_base();
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!("Unable to turn on AOF: {error}");
-                    self.engine.settings.log.is_on = false;
-                }
-            }
-        }
-        self.engine.status.log = LogStatus::default();
-        self.note_log_mended();
-        if self.engine.settings.log.keeps_history {
-            self.begin_history();
-        }
-    }
-
-    /// The files end here, while the stream goes on.
-    fn end_files(&mut self) {
-        if let Some(disk) = self.disk.take()
-            && let Err(error) = disk.abandon(unix_now())
-        {
-            tracing::warn!("The log's files could not be ended in order: {}", crate::words_of(&error));
-        }
-    }
-
-    /// The log's files end in order; nothing may be appended any more.
-    pub(crate) fn close_log_files(&mut self) {
-        if !self.publish_log() {
-            tracing::error!("The log could not be written to its end");
-        }
-        if let Some(disk) = self.disk.take()
-            && let Err(error) = disk.close(unix_now())
-        {
-            tracing::error!("The log's files could not be closed in order: {}", crate::words_of(&error));
-        }
     }
 }
