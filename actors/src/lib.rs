@@ -16,6 +16,9 @@
 //! | shard | `Master` | `AttachReplica`, `Promote`, `Demote`, `AdoptLineage`, `ReplaceLineage`, `UpstreamDown` | complain |
 //! | shard | `Replica` | `FollowMaster`, `Unfollow`, `LinkLost` | complain |
 //! | shard | `BufferManager` | `SetBudget` | complain |
+//! | shard | thread `disk` | `DiskTask` | a sync is due again later, a base fails |
+//! | thread `disk` | shard | `DiskReport` | wait |
+//! | `BufferManager` | shard | `HistoryKept` | drop |
 //! | shard | `Snapshotter` | `BeginSave` | the save fails |
 //! | `Master` | links | `Serve`, `Drop` | complain |
 //! | `Master` | `Snapshotter` | `JoinSnapshot` | complain |

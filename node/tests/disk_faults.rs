@@ -206,3 +206,33 @@ fn under_everysec_a_power_loss_takes_what_was_not_synced_and_no_more() {
         assert_keys(&found, size);
     }
 }
+
+#[test]
+fn a_name_that_the_disk_did_not_take_is_taken_when_there_is_room() {
+    let storage = SimulatedStorage::new();
+    let node = start(&storage, SyncPolicy::EverySecond);
+    let mut client = Client::new(&node);
+    assert_eq!(client.ask("SET key:0 0"), "+OK");
+    storage.set_capacity(Some(0));
+    assert_eq!(client.ask("DEBUG CHANGE-REPL-ID"), "+OK");
+    wait_until("the log cannot be written", || info(&node, "aof_last_write_status:err"));
+    assert!(client.ask("SET key:1 1").starts_with("-MISCONF"));
+    storage.set_capacity(None);
+    wait_until("writes are taken", || client.ask("SET key:1 1") == "+OK");
+    let found = start(&storage.kill(), SyncPolicy::EverySecond);
+    assert_keys(&found, 2);
+    assert_eq!(replid(&found), replid(&node));
+}
+
+#[test]
+fn a_second_node_on_the_same_files_does_not_start() {
+    let storage = SimulatedStorage::new();
+    let first = start(&storage, SyncPolicy::EverySecond);
+    let settings = Settings { port: 0, bind: vec!["127.0.0.1".to_owned()], ..Settings::default() };
+    let options =
+        || NodeOptions { storage: Some(Arc::new(storage.clone())), ..NodeOptions::new(settings.clone()) };
+    let error = Node::start(options()).err().expect("the files are another node's").to_string();
+    assert!(error.contains("Another node keeps its log"), "{error}");
+    drop(first);
+    assert!(Node::start(options()).is_ok());
+}

@@ -61,10 +61,7 @@ pub(crate) async fn receive_until_stopped(
                 }
                 let _ = answer.send(execute::take_reply(&mut shard.borrow_mut()));
             }
-            ShardMessage::HistoryKept { bytes, files } => {
-                let status = &mut shard.borrow_mut().engine.status.log;
-                (status.history_bytes, status.history_files) = (bytes, files);
-            }
+            ShardMessage::HistoryKept { bytes, files } => shard.borrow_mut().note_history(bytes, files),
             ShardMessage::Disk(report) => shard.borrow_mut().note_disk_report(*report),
             ShardMessage::Drain { answer } => {
                 let _ = answer.send(shard.borrow_mut().drain());

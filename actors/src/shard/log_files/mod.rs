@@ -295,6 +295,14 @@ impl Shard {
         self.releases_held = true;
     }
 
+    /// What of the history lies on disk, as far as it is not what is being written.
+    pub(crate) fn note_history(&mut self, bytes: u64, files: usize) {
+        if self.disk.as_ref().is_none_or(|disk| disk.keeps == Keeps::All) {
+            let status = &mut self.engine.status.log;
+            (status.history_bytes, status.history_files) = (bytes, files);
+        }
+    }
+
     /// Lets clients have the replies that were kept from them until the log was written.
     pub(crate) fn release_held(&mut self) {
         if !std::mem::take(&mut self.releases_held) {
@@ -314,6 +322,7 @@ impl Shard {
         if self.disk.as_ref().is_some_and(|disk| disk.is_stale) {
             self.restart_log_files();
         }
+        self.mend_log();
         self.sync_log();
         let Some(disk) = &mut self.disk else { return };
         if disk.keeps == Keeps::History {
@@ -328,7 +337,9 @@ impl Shard {
                 disk.worker.ask(disk.set, DiskTask::Sync(task));
             }
             disk.retire(retired);
-            self.engine.status.log.history_bytes = disk.files.bytes();
+            let status = &mut self.engine.status.log;
+            status.history_bytes = disk.files.bytes();
+            status.history_files = disk.files.manifest().increments.len();
             return;
         }
         self.begin_base_if_due();
@@ -336,6 +347,21 @@ impl Shard {
         let status = &mut self.engine.status.log;
         (status.bytes, status.base_bytes) = (disk.files.bytes(), disk.files.base_bytes());
         status.is_syncing = disk.is_syncing;
+    }
+
+    /// While writes are refused and none waits, nothing would find out that the log can be written again.
+    fn mend_log(&mut self) {
+        if self.engine.status.log.write_error.is_none()
+            || !self.unwritten.is_empty()
+            || !self.engine.log.bytes().is_empty()
+        {
+            return;
+        }
+        let now = self.engine.now;
+        let Some(disk) = &mut self.disk else { return };
+        if !disk.needs_base && !disk.is_stale && disk.files.mend(now).is_ok() {
+            self.note_log_mended();
+        }
     }
 
     fn sync_log(&mut self) {

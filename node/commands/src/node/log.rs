@@ -105,6 +105,8 @@ pub(super) fn persistence(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("aof_last_cow_size", 0);
     lines.add("module_fork_in_progress", 0);
     lines.add("module_fork_last_cow_size", 0);
+    lines.add("repl_history_bytes", log.history_bytes);
+    lines.add("repl_history_files", log.history_files);
     if log.is_on {
         lines.add("aof_current_size", log.bytes);
         lines.add("aof_base_size", log.base_bytes);

@@ -360,6 +360,11 @@ impl LogFiles {
         self.rotate(now)
     }
 
+    /// Tries again what a change of the stream's name could not do.
+    pub fn mend(&mut self, now: UnixMillis) -> io::Result<()> {
+        if self.is_renamed { self.rotate(now) } else { Ok(()) }
+    }
+
     /// Begins a base that stands at the present end: what is appended from here on goes to a new segment.
     /// `number` is nobody else's: names of files that are being written have it.
     pub fn begin_base(&mut self, number: u64, now: UnixMillis) -> io::Result<BaseTask> {
