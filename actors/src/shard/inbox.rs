@@ -37,7 +37,14 @@ pub(crate) async fn receive_until_stopped(
             ShardMessage::MasterStatus(status) => shard.borrow_mut().note_master_status(*status),
             ShardMessage::UpstreamStatus(status) => shard.borrow_mut().note_upstream_status(status),
             ShardMessage::Position { answer } => {
-                let _ = answer.send(shard.borrow().position());
+                let shard = shard.borrow();
+                let _ = answer.send(shard.position().map(|position| (position, shard.lineage.clone())));
+            }
+            ShardMessage::PlanRewind { following, divergence, answer } => {
+                let _ = answer.send(shard.borrow_mut().plan_rewind(following, *divergence));
+            }
+            ShardMessage::GoBack { following, rewound, answer } => {
+                let _ = answer.send(shard.borrow_mut().go_back(following, *rewound));
             }
             ShardMessage::SwapIn { following, keyspace, replid, offset, selected, answer } => {
                 let done = shard.borrow_mut().swap_in(following, *keyspace, replid, offset, selected);
@@ -106,15 +113,23 @@ impl Shard {
 
     fn note_master_status(&mut self, status: MasterStatus) {
         let told = &mut self.engine.status;
-        (told.replid2, told.second_offset) = match status.second {
-            Some((replid, from)) => (replid, Some(from)),
-            None => (ReplicationId::NONE, None),
-        };
         told.replicas = status.replicas;
         told.sync_full = status.sync_full;
         told.sync_partial_ok = status.sync_partial_ok;
         told.sync_partial_err = status.sync_partial_err;
         self.answer_waiting();
+    }
+
+    /// Tells INFO the stream's name and those that it continued, together: a replica goes by them.
+    pub(crate) fn show_lineage(&mut self) {
+        let told = &mut self.engine.status;
+        told.replid = self.lineage.current();
+        (told.replid2, told.second_offset) = match self.lineage.second() {
+            Some((replid, from)) => (replid, Some(from)),
+            None => (ReplicationId::NONE, None),
+        };
+        told.ancestors =
+            self.lineage.ancestors().iter().map(|ancestor| (ancestor.replid, ancestor.last_valid)).collect();
     }
 
     fn note_upstream_status(&mut self, status: Option<rejoin_commands::node::status::UpstreamStatus>) {
@@ -138,7 +153,7 @@ impl Shard {
             .then_some(Position { replid: self.lineage.current(), offset })
     }
 
-    fn is_following(&self, following: u64) -> bool {
+    pub(super) fn is_following(&self, following: u64) -> bool {
         self.engine.role == Role::Replica && self.following == following
     }
 
@@ -159,7 +174,7 @@ impl Shard {
         self.has_masters_stream = replid.is_some();
         let replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
         self.lineage.replace(replid);
-        self.engine.status.replid = replid;
+        self.show_lineage();
         self.unwritten.clear();
         let name = self.log.restart(offset);
         self.engine.log.restart(offset, None);
@@ -177,7 +192,7 @@ impl Shard {
         if !self.is_following(following) || !self.lineage.adopt(replid, at) {
             return;
         }
-        self.engine.status.replid = replid;
+        self.show_lineage();
         self.rename_log();
         let name = self.log.begin_name();
         self.control.adopt_lineage(AdoptLineage { replid, at, name });
