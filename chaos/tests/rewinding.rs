@@ -113,8 +113,30 @@ fn an_old_master_rejoins_whoever_was_promoted() {
 
 #[test]
 fn an_old_master_rejoins_with_small_segments() {
-    let options = ["--appendonly", "yes", "--aof-segment-size", "4096"];
-    old_master_returns(ServerKind::Redis70, &options);
+    let options = ["--appendonly", "yes", "--aof-segment-size", "1mb"];
+    let old = node(&options);
+    let new = peer(ServerKind::Redis70);
+    follow(&new, old.port()).unwrap();
+    wait_for_link(&new).unwrap();
+    let fill = |server: &Server, name: &str| {
+        let mut client = server.client().unwrap();
+        let value = "x".repeat(1_000);
+        for n in 0..3_500 {
+            client.queue(&["SET", &format!("{name}:{n}"), &value]);
+        }
+        client.flush().unwrap();
+        client.skip_replies(3_500).unwrap();
+    };
+    fill(&old, "shared");
+    wait_for_equal_offsets(&old, &new).unwrap();
+    promote(&new);
+    fill(&old, "orphaned");
+    fill(&new, "chosen");
+    let before = SyncCounters::of(&new).unwrap();
+    follow(&old, new.port()).unwrap();
+    ensure_continued(&old, &new, before, 1);
+    let lost = lost_files(&old);
+    assert!(std::fs::metadata(&lost[0]).unwrap().len() > 3_500_000, "{lost:?}");
 }
 
 #[test]
@@ -149,7 +171,7 @@ fn a_node_that_was_promoted_and_wrote_follows_its_old_master_again() {
 #[test]
 fn a_node_that_followed_one_who_was_replaced_goes_back_too() {
     for kind in PEERS {
-        let (old, new) = (peer(ServerKind::Redis70), peer(kind));
+        let (old, new) = (peer(kind), peer(kind));
         let node = node(&["--appendonly", "yes"]);
         for replica in [&new, &node] {
             follow(replica, old.port()).unwrap();
@@ -243,4 +265,69 @@ fn a_base_of_the_history_serves_where_the_live_one_is_too_young() {
         old.restart().unwrap();
         assert_eq!(digest(&mut old.client().unwrap()).unwrap(), data);
     }
+}
+
+/// Each is promoted in turn. Only the first sync is a full one, although what was master always has writes that the other
+/// never got when it is the node that was.
+#[test]
+fn failover_back_and_forth_takes_one_full_sync() {
+    for kind in [ServerKind::Redis70, ServerKind::Node] {
+        let (node, other) = (node(&[]), peer(kind));
+        write_to(&other, "first");
+        follow(&node, other.port()).unwrap();
+        wait_for_link(&node).unwrap();
+        let full_syncs = || SyncCounters::of(&node).unwrap().full + SyncCounters::of(&other).unwrap().full;
+        assert_eq!(full_syncs(), 1);
+        for round in 0..6 {
+            write_to(&other, &format!("other:{round}"));
+            wait_for_equal_offsets(&other, &node).unwrap();
+            promote(&node);
+            if kind == ServerKind::Node {
+                write_to(&other, "orphaned");
+            }
+            write_to(&node, &format!("node:{round}"));
+            follow(&other, node.port()).unwrap();
+            ensure_same_data(&node, &other).unwrap();
+            promote(&other);
+            write_to(&node, "orphaned");
+            write_to(&other, &format!("again:{round}"));
+            follow(&node, other.port()).unwrap();
+            ensure_same_data(&other, &node).unwrap();
+            assert_eq!(full_syncs(), 1, "round {round}: {}{}", node.log_tail(), other.log_tail());
+        }
+        assert_eq!(info_number(&node, "replication", "sync_rewinds").unwrap(), 6);
+    }
+}
+
+/// A chain whose middle goes back: who follows it learns the new name, and follows on.
+#[test]
+fn replicas_of_a_node_that_goes_back_follow_it_there() {
+    let (first, second) = (peer(ServerKind::Redis70), peer(ServerKind::Redis70));
+    let (middle, last) = (node(&[]), node(&[]));
+    follow(&second, first.port()).unwrap();
+    follow(&middle, first.port()).unwrap();
+    wait_for_link(&second).unwrap();
+    wait_for_link(&middle).unwrap();
+    follow(&last, middle.port()).unwrap();
+    write_to(&first, "shared");
+    wait_for_equal_offsets(&middle, &last).unwrap();
+    wait_for_equal_offsets(&first, &second).unwrap();
+    promote(&second);
+    write_to(&first, "orphaned");
+    wait_for_equal_offsets(&first, &middle).unwrap();
+    wait_for_equal_offsets(&middle, &last).unwrap();
+    write_to(&second, "chosen");
+    let before = (SyncCounters::of(&second).unwrap(), SyncCounters::of(&middle).unwrap());
+    follow(&middle, second.port()).unwrap();
+    ensure_same_data(&second, &middle).unwrap();
+    until("the end of the chain to be there, too", || Ok(ensure_same_data(&second, &last).is_ok())).unwrap();
+    assert_eq!(SyncCounters::of(&second).unwrap().full, before.0.full, "{}", middle.log_tail());
+    assert_eq!(
+        SyncCounters::of(&middle).unwrap().full,
+        before.1.full,
+        "{}{}",
+        middle.log_tail(),
+        last.log_tail()
+    );
+    assert_eq!(info_number(&last, "replication", "sync_rewinds").unwrap(), 1, "{}", last.log_tail());
 }

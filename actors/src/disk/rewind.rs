@@ -201,10 +201,8 @@ impl Replay {
     fn load(&mut self, plan: &RewindPlan, base: &BaseAt) -> Result<DbIndex, String> {
         let name = base.path.display();
         let wrong = |reason: String| format!("{name}: {reason}");
-        let file = plan
-            .storage
-            .open(&base.path, Open::Existing)
-            .map_err(|error| wrong(crate::words_of(&error)))?;
+        let file =
+            plan.storage.open(&base.path, Open::Existing).map_err(|error| wrong(crate::words_of(&error)))?;
         let options = LoadOptions {
             databases: plan.settings.databases,
             limits: plan.settings.limits(),

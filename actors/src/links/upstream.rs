@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{
-    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamEvent, UpstreamSettings, Wanted,
+    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamEvent,
+    UpstreamSettings, Wanted,
 };
 use rejoin_transports::{ByteStream, Endpoint, Lane};
 use tokio::{
@@ -206,9 +207,7 @@ impl Conversation<'_> {
                 }
                 UpstreamEvent::Compared { relation, master } => {
                     let (replid, offset) = (master.lineage.current(), master.offset);
-                    tracing::info!(
-                        "The master is at {replid}:{offset}: {relation}. A full sync is likely"
-                    );
+                    tracing::info!("The master is at {replid}:{offset}: {relation}. A full sync is likely");
                     continue;
                 }
                 event => event,
@@ -292,8 +291,13 @@ impl Conversation<'_> {
                 }
             }
         };
+        let verdict = match verdict {
+            Ok(loaded) if loaded.keyspace.is_empty() => self.ask_for_empty().await?.map(|()| loaded),
+            verdict => verdict,
+        };
         match verdict {
             Ok(loaded) => {
+                let Some(loading) = &mut self.loading else { return Ok(false) };
                 loading.loaded = Some(loaded);
                 let arrived = SnapshotArrived { epoch: self.link.epoch, is_good: true };
                 let actions = self.context.reports.arrived.send(arrived).await?;
@@ -309,6 +313,13 @@ impl Conversation<'_> {
                 Err(format!("payload refused: {reason}").into())
             }
         }
+    }
+
+    /// Whether a payload without keys may take the place of our data, or why not.
+    async fn ask_for_empty(&self) -> Outcome<Result<(), String>> {
+        let (answer, accepted) = oneshot::channel();
+        self.context.reports.shard.send(ShardMessage::AcceptsEmpty { answer }).await?;
+        Ok(accepted.await?)
     }
 
     /// Carries out what the `Replica` decided; whether the stream was handed over.

@@ -58,6 +58,11 @@ pub enum ShardMessage {
         /// What is held then.
         answer: oneshot::Sender<Result<Position, NoRewind>>,
     },
+    /// The master's data set holds no key: may it take the place of ours? From the link upstream.
+    AcceptsEmpty {
+        /// Why not, in words for the log.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
     /// Put a loaded keyspace in the place of ours. From the link upstream.
     SwapIn {
         /// The shard's count of masters when the link was dialled.

@@ -40,6 +40,9 @@ pub(crate) async fn receive_until_stopped(
                 let shard = shard.borrow();
                 let _ = answer.send(shard.position().map(|position| (position, shard.lineage.clone())));
             }
+            ShardMessage::AcceptsEmpty { answer } => {
+                let _ = answer.send(shard.borrow().accepts_empty());
+            }
             ShardMessage::PlanRewind { following, divergence, answer } => {
                 let _ = answer.send(shard.borrow_mut().plan_rewind(following, *divergence));
             }
@@ -118,6 +121,21 @@ impl Shard {
         told.sync_partial_ok = status.sync_partial_ok;
         told.sync_partial_err = status.sync_partial_err;
         self.answer_waiting();
+    }
+
+    /// A master that lost its data does not take ours with it.
+    fn accepts_empty(&self) -> Result<(), String> {
+        let keyspace = &self.engine.keyspace;
+        if keyspace.is_empty() || self.engine.settings.replica_allows_empty_master {
+            return Ok(());
+        }
+        let databases = (0..keyspace.database_count()).map(DbIndex::new);
+        let keys: usize = databases.map(|db| keyspace.database(db).len()).sum();
+        Err(format!(
+            "the master's data set is empty, while ours has {keys} keys: it may have lost its data. If it is meant to be \
+             empty, 'CONFIG SET replica-allow-empty-master yes' lets it empty this replica, too; if not, restore it from \
+             here"
+        ))
     }
 
     /// Tells INFO the stream's name and those that it continued, together: a replica goes by them.

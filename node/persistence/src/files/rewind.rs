@@ -58,7 +58,9 @@ pub enum NoWay {
         end: Offset,
     },
     /// The segments go back without a gap, but to no base that is old enough.
-    #[error("the log reaches back to offset {first} without a gap, and no base at or below {wanted} is kept there")]
+    #[error(
+        "the log reaches back to offset {first} without a gap, and no base at or below {wanted} is kept there"
+    )]
     NoBase {
         /// Where the oldest segment begins.
         first: Offset,
