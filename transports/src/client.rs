@@ -111,7 +111,7 @@ impl ByteStream for UnixStream {
     }
 
     fn file_socket(&self) -> io::Result<Option<FileSocket>> {
-        FileSocket::of(self)
+        FileSocket::of_unix(self)
     }
 }
 

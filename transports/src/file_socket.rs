@@ -5,20 +5,41 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::Interest,
+    net::{TcpStream, UnixStream},
+};
 
 /// A second handle on a connection's socket, which belongs to no runtime. Whoever has it and whoever has the stream must
 /// not write at the same time.
 #[derive(Debug)]
-pub struct FileSocket(OwnedFd);
+pub struct FileSocket {
+    socket: OwnedFd,
+    family: Family,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Family {
+    Tcp,
+    Unix,
+}
 
 impl FileSocket {
-    /// Of a plain, non-blocking socket; `None` where the system has no sendfile.
-    pub(crate) fn of(socket: &impl AsFd) -> io::Result<Option<Self>> {
+    /// Of a TCP connection; `None` where the system has no sendfile.
+    pub(crate) fn of_tcp(stream: &TcpStream) -> io::Result<Option<Self>> {
+        Self::of(stream.as_fd(), Family::Tcp)
+    }
+
+    /// Of a unix socket; `None` where the system has no sendfile.
+    pub(crate) fn of_unix(stream: &UnixStream) -> io::Result<Option<Self>> {
+        Self::of(stream.as_fd(), Family::Unix)
+    }
+
+    fn of(socket: BorrowedFd<'_>, family: Family) -> io::Result<Option<Self>> {
         if !cfg!(target_os = "linux") {
             return Ok(None);
         }
-        Ok(Some(Self(socket.as_fd().try_clone_to_owned()?)))
+        Ok(Some(Self { socket: socket.try_clone_to_owned()?, family }))
     }
 
     /// Attaches it to the runtime of the calling thread.
@@ -26,13 +47,22 @@ impl FileSocket {
     /// # Errors
     /// The runtime cannot watch it.
     pub fn attach(self) -> io::Result<FileSender> {
-        Ok(FileSender(AsyncFd::register_with_interest(self.0, Interest::WRITABLE)?))
+        // The handles of one socket are all non-blocking if one is.
+        Ok(match self.family {
+            Family::Tcp => FileSender::Tcp(TcpStream::from_std(self.socket.into())?),
+            Family::Unix => FileSender::Unix(UnixStream::from_std(self.socket.into())?),
+        })
     }
 }
 
 /// A socket that takes bytes of files.
 #[derive(Debug)]
-pub struct FileSender(AsyncFd<OwnedFd>);
+pub enum FileSender {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+}
 
 impl FileSender {
     /// Sends up to `bytes` of `file` from its place `at` on, and returns how many: as many as the socket takes, 0 only at
@@ -42,12 +72,22 @@ impl FileSender {
     /// # Errors
     /// What the socket or the file says; the connection is of no use then.
     pub async fn send(&self, file: BorrowedFd<'_>, at: u64, bytes: u64) -> io::Result<u64> {
+        let send = |socket: BorrowedFd<'_>| send_once(socket, file, at, bytes);
         loop {
-            let mut ready = self.0.writable().await?;
-            match ready.try_io(|socket| send_once(socket.as_fd(), file, at, bytes)) {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(outcome) => return outcome,
-                Err(_would_block) => {}
+            let outcome = match self {
+                Self::Tcp(stream) => {
+                    stream.writable().await?;
+                    stream.try_io(Interest::WRITABLE, || send(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    stream.writable().await?;
+                    stream.try_io(Interest::WRITABLE, || send(stream.as_fd()))
+                }
+            };
+            match outcome {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                outcome => return outcome,
             }
         }
     }

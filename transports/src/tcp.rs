@@ -95,7 +95,7 @@ impl ByteStream for TcpStream {
     }
 
     fn file_socket(&self) -> io::Result<Option<FileSocket>> {
-        FileSocket::of(self)
+        FileSocket::of_tcp(self)
     }
 }
 
