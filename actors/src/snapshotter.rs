@@ -44,6 +44,8 @@ const CHUNKS_IN_FLIGHT_MAX: usize = 8;
 /// Those who wait for one snapshot.
 struct Batch {
     target: RdbTarget,
+    /// One of them takes up our hash seed; the others pass over it.
+    states_seed: bool,
     capa_eof: bool,
     waiting: Vec<(ReplicaId, oneshot::Sender<SnapshotFeed>)>,
 }
@@ -116,7 +118,10 @@ impl Snapshotter {
             let mut fan_out = FanOut { receivers, buffer: Vec::with_capacity(CHUNK_BYTES) };
             let begun = Instant::now();
             let write = |out: &mut dyn Write| {
-                let options = EncodeOptions::for_target(batch.target, Some(position));
+                let options = EncodeOptions {
+                    states_seed: batch.states_seed,
+                    ..EncodeOptions::for_target(batch.target, Some(position))
+                };
                 rdb::encode(snapshot, &options, out).map_err(io::Error::other)
             };
             let outcome = if batch.capa_eof {
@@ -263,16 +268,18 @@ impl Handler<JoinSnapshot> for Snapshotter {
     type Result = ();
 
     fn handle(&mut self, join: JoinSnapshot, context: &mut Self::Context) {
-        let JoinSnapshot { replica, target, capa_eof, deliver } = join;
+        let JoinSnapshot { replica, target, knows_seed, capa_eof, deliver } = join;
         let shared =
             self.gathering.values_mut().find(|batch| batch.target == target && batch.capa_eof == capa_eof);
         if let Some(batch) = shared {
+            batch.states_seed |= knows_seed;
             batch.waiting.push((replica, deliver));
             return;
         }
         let snapshot = SnapshotId::new(self.next_snapshot);
         self.next_snapshot += 1;
-        self.gathering.insert(snapshot, Batch { target, capa_eof, waiting: vec![(replica, deliver)] });
+        let waiting = vec![(replica, deliver)];
+        self.gathering.insert(snapshot, Batch { target, states_seed: knows_seed, capa_eof, waiting });
         // Even without a delay the message goes through the mailbox: who arrives in the same moment shares.
         context.notify_later(BeginSnapshot { snapshot }, self.delay);
     }
