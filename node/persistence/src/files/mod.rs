@@ -14,6 +14,7 @@
 
 pub mod history;
 mod publish;
+pub mod reading;
 pub mod recover;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
