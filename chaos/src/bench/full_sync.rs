@@ -27,6 +27,9 @@ const LOOK_PERIOD: Duration = Duration::from_millis(20);
 /// How often the master's memory is looked at, which holds it up a little.
 const MEMORY_PERIOD: Duration = Duration::from_millis(100);
 
+/// From one look of the probe to the next.
+const PROBE_PERIOD: Duration = Duration::from_millis(1);
+
 /// How long a full sync may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -163,7 +166,7 @@ fn snapshots_of(master: &Server) -> Result<f64> {
     Ok(said.iter().map(|words| log.matches(words).count()).sum::<usize>() as f64)
 }
 
-/// Single GETs until told to stop.
+/// Single GETs, one in each millisecond, until told to stop: it looks, and is no load of its own.
 fn probe(server: &Server, keys: u64, stop: &AtomicBool) -> Result<Latencies> {
     let mut random = SmallRng::seed_from_u64(1);
     let mut client = server.client()?;
@@ -172,7 +175,9 @@ fn probe(server: &Server, keys: u64, stop: &AtomicBool) -> Result<Latencies> {
         let key = name_of(random.random_range(0..keys));
         let asked = Instant::now();
         client.ask(&[&b"GET"[..], &key])?;
-        nanos.push(asked.elapsed().as_nanos());
+        let took = asked.elapsed();
+        nanos.push(took.as_nanos());
+        thread::sleep(PROBE_PERIOD.saturating_sub(took));
     }
     nanos.sort_unstable();
     let micros = |at: usize| nanos[at] as f64 / 1000.0;
