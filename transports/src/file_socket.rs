@@ -42,6 +42,14 @@ impl FileSocket {
         Ok(Some(Self { socket: socket.try_clone_to_owned()?, family }))
     }
 
+    /// One more handle.
+    ///
+    /// # Errors
+    /// The system has no more.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()?, family: self.family })
+    }
+
     /// Attaches it to the runtime of the calling thread.
     ///
     /// # Errors

@@ -18,9 +18,6 @@ use crate::{
     storage::{Storage, StoredFile},
 };
 
-/// Looks at a file that is being moved are repeated so often.
-const LOOKS_MAX: usize = 3;
-
 /// Why bytes cannot be read from files.
 #[derive(Debug, Error)]
 pub enum NotRetained {
@@ -38,6 +35,17 @@ pub enum NotRetained {
     /// The folders cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl NotRetained {
+    /// Whether it may be that a segment was just being moved, file and side data one after the other.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Flawed(SegmentFlaw::Io { .. } | SegmentFlaw::NoSideData { .. })
+        )
+    }
 }
 
 /// A segment of the stream.
@@ -139,10 +147,11 @@ fn last_valid(stream: &StreamName, replid: ReplicationId) -> Option<Option<Offse
     stream.ancestors.iter().find(|(id, _)| *id == replid).map(|(_, last_valid)| Some(*last_valid))
 }
 
-/// Opens the stream's files at `from`. Everything from there up to `until` is there, or it fails.
+/// Opens the stream's files at `from`. Everything from there up to `until`, which was the log's border before, is there, or
+/// it fails.
 ///
 /// # Errors
-/// See [`NotRetained`].
+/// See [`NotRetained`]; [`NotRetained::may_pass`] says whether another look may find more.
 pub fn open(
     storage: &dyn Storage,
     folders: &[PathBuf],
@@ -150,18 +159,7 @@ pub fn open(
     from: NextOffset,
     until: Offset,
 ) -> Result<FileCursor, NotRetained> {
-    let mut looked = 0;
-    loop {
-        looked += 1;
-        match Catalog::look(storage, folders, stream)?.open(storage, from, until) {
-            // It was moved since, or its side data will be in a moment.
-            Err(
-                NotRetained::Missing { .. }
-                | NotRetained::Flawed(SegmentFlaw::Io { .. } | SegmentFlaw::NoSideData { .. }),
-            ) if looked < LOOKS_MAX => {}
-            opened => return opened,
-        }
-    }
+    Catalog::look(storage, folders, stream)?.open(storage, from, until)
 }
 
 /// A piece of the stream as it lies in a file.

@@ -48,6 +48,8 @@ struct Shared {
     name_ends: Mutex<VecDeque<(u64, Offset)>>,
     /// The last byte before the first held. Stored by the writer when it releases blocks.
     before_first: AtomicU64,
+    /// The first byte that a reader still wants, in memory or in files; `u64::MAX` when nobody reads. Stored by handles.
+    wanted_from: AtomicU64,
     /// The memory budget. Stored by handles, read by the writer at each publish.
     budget: AtomicU64,
     /// Memory of the blocks that the writer keeps: published, not yet published and spare ones.
@@ -121,6 +123,18 @@ impl LogHandle {
     #[must_use]
     pub fn budget(&self) -> ByteCount {
         ByteCount::new(self.shared.budget.load(Ordering::Relaxed))
+    }
+
+    /// Notes the first byte that a reader still wants, wherever it lies; `None` when nobody reads.
+    pub fn set_wanted_from(&self, first: Option<NextOffset>) {
+        self.shared.wanted_from.store(first.map_or(u64::MAX, NextOffset::get), Ordering::Release);
+    }
+
+    /// The first byte that a reader still wants: what files have of it is not to be removed.
+    #[must_use]
+    pub fn wanted_from(&self) -> Option<NextOffset> {
+        let first = self.shared.wanted_from.load(Ordering::Acquire);
+        (first != u64::MAX).then(|| NextOffset::new(first))
     }
 
     /// Visible bytes of the stream that the log holds (INFO's `repl_backlog_histlen`).
