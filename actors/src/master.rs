@@ -5,10 +5,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use actix::{Actor, Context, Handler, Recipient};
-use rejoin_commands::node::status::ReplicaStatus;
+use rejoin_commands::node::status::{ReplicaStatus, RungStatus};
 use rejoin_persistence::{log::LogHandle, rdb::RdbTarget};
-use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
-use rejoin_replication::{AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted};
+use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
+use rejoin_replication::{
+    AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Rung, Wanted,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -107,6 +109,7 @@ impl Master {
         match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
                 let bytes = cursor.lag();
+                self.core.handle_rung_taken(Rung::Continue, bytes);
                 tracing::info!(
                     %replica, peer = %attach.peer, %from, %bytes,
                     "Partial resynchronization request accepted: sending the missing bytes of backlog"
@@ -128,6 +131,8 @@ impl Master {
     fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
         let replica = attach.replica;
         tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync: a snapshot will be sent");
+        // Its bytes are counted as they are sent.
+        self.core.handle_rung_taken(Rung::Snapshot, ByteCount::ZERO);
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
         let join = JoinSnapshot {
             replica,
@@ -179,6 +184,7 @@ impl Master {
             sync_full: counters.full,
             sync_partial_ok: counters.partial_ok,
             sync_partial_err: counters.partial_err,
+            rungs: counters.rungs.map(|rung| RungStatus { syncs: rung.syncs, bytes: rung.bytes.get() }),
         };
         // A later status says the same; the shard's inbox is only full while it is busy.
         let _ = self.seed.shard.try_send(ShardMessage::MasterStatus(Box::new(status)));
@@ -247,6 +253,7 @@ impl Handler<ReplicaProgress> for Master {
     type Result = ();
 
     fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
+        self.core.handle_rung_bytes(Rung::Snapshot, progress.payload);
         self.core.handle_state(progress.replica, progress.state);
         self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
         self.settle();

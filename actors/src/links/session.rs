@@ -87,6 +87,8 @@ struct Feeding {
     /// What was last told to the `Master`.
     reported: Option<(SessionState, Offset)>,
     next_report: Instant,
+    /// Bytes of the payload that the `Master` was told of.
+    payload_told: ByteCount,
 }
 
 struct Payload {
@@ -149,6 +151,7 @@ impl Feeding {
             outgoing: (!serve.unsent.is_empty()).then_some((Outgoing::Lines(serve.unsent), 0)),
             reported: None,
             next_report: Instant::now() + REPORT_PERIOD,
+            payload_told: ByteCount::ZERO,
             context,
         };
         feeding.hear(&serve.received)?;
@@ -223,8 +226,13 @@ impl Feeding {
         let now = (self.session.state(), self.session.offset_acked());
         if self.reported != Some(now) {
             self.reported = Some(now);
-            let progress = ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1 };
-            tell(&self.context.reports.progress, progress, WhenFull::Drop);
+            let sent = self.session.payload_bytes_sent();
+            let payload = ByteCount::new(sent.get() - self.payload_told.get());
+            let progress =
+                ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1, payload };
+            if tell(&self.context.reports.progress, progress, WhenFull::Drop) {
+                self.payload_told = sent;
+            }
         }
     }
 

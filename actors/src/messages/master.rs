@@ -1,7 +1,7 @@
 //! What the `Master` actor is told.
 
 use actix::Message;
-use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId};
+use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicaId, ReplicationId};
 use rejoin_replication::{Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
 
@@ -35,6 +35,8 @@ pub struct ReplicaProgress {
     pub state: SessionState,
     /// The last byte that the replica acknowledged.
     pub offset_acked: Offset,
+    /// Bytes of its payload that were sent since the last message.
+    pub payload: ByteCount,
 }
 
 /// A session ended. From its link.

@@ -1,6 +1,6 @@
 //! What the shard is told by the control plane and the links.
 
-use rejoin_commands::node::status::{ReplicaStatus, UpstreamStatus};
+use rejoin_commands::node::status::{ReplicaStatus, RungStatus, UpstreamStatus};
 use rejoin_keyspace::{Keyspace, Snapshot};
 use rejoin_persistence::{log::Cursor, rdb::StreamPosition};
 use rejoin_protocol::{DbIndex, Epoch, NextOffset, Offset, ReplicationId};
@@ -119,6 +119,8 @@ pub struct MasterStatus {
     pub sync_partial_ok: u64,
     /// Partial resyncs refused.
     pub sync_partial_err: u64,
+    /// What each rung has cost.
+    pub rungs: [RungStatus; 6],
 }
 
 /// The stream of a link whose handshake is over.

@@ -114,6 +114,7 @@ impl Shard {
         told.sync_full = status.sync_full;
         told.sync_partial_ok = status.sync_partial_ok;
         told.sync_partial_err = status.sync_partial_err;
+        told.rungs = status.rungs;
         self.answer_waiting();
     }
 

@@ -25,7 +25,7 @@ pub use excerpt::Excerpt;
 pub use follower::{FirstAck, Follower, FollowerError, FollowerSettings};
 pub use ladder::{FullReason, LogRange, Resync, Wanted, decide_resync};
 pub use lineage::{Ancestor, Lineage};
-pub use master::{AttachDecision, MasterCore, ReplicaSummary, SyncCounters};
+pub use master::{AttachDecision, MasterCore, ReplicaSummary, Rung, RungCount, SyncCounters};
 pub use reconnect::{Backoff, BackoffSettings, FullSyncAdmission};
 pub use replica::{LinkState, MasterAddress, Position, ReplicaAction, ReplicaCore, ReplicaSettings};
 pub use session::{

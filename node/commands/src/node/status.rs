@@ -42,6 +42,18 @@ pub struct UpstreamStatus {
     pub read_offset: Offset,
 }
 
+/// The rungs of the resync ladder, as INFO names them.
+pub const RUNG_NAMES: [&str; 6] = ["continue", "history", "rewind", "delta", "base", "snapshot"];
+
+/// What one rung of the resync ladder has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RungStatus {
+    /// Resyncs that took it.
+    pub syncs: u64,
+    /// Bytes that they moved.
+    pub bytes: u64,
+}
+
 /// The node's place in replication and its identity.
 #[derive(Clone, Debug)]
 pub struct NodeStatus {
@@ -65,6 +77,8 @@ pub struct NodeStatus {
     pub sync_partial_ok: u64,
     /// Partial syncs refused.
     pub sync_partial_err: u64,
+    /// What each rung has cost, in the order of [`RUNG_NAMES`].
+    pub rungs: [RungStatus; 6],
     /// 40 hex digits, random per start.
     pub run_id: String,
     /// When the node started.
@@ -115,6 +129,7 @@ impl Default for NodeStatus {
             sync_full: 0,
             sync_partial_ok: 0,
             sync_partial_err: 0,
+            rungs: Default::default(),
             run_id: String::new(),
             started: UnixMillis::new(0),
             tcp_port: 0,

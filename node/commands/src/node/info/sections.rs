@@ -3,7 +3,11 @@
 use rejoin_protocol::DbIndex;
 
 use super::{Lines, Source};
-use crate::{node::saving::RunningSave, session::connection::REDIS_VERSION, table};
+use crate::{
+    node::{saving::RunningSave, status::RUNG_NAMES},
+    session::connection::REDIS_VERSION,
+    table,
+};
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
@@ -101,6 +105,10 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("sync_full", status.sync_full);
     lines.add("sync_partial_ok", status.sync_partial_ok);
     lines.add("sync_partial_err", status.sync_partial_err);
+    for (name, rung) in RUNG_NAMES.iter().zip(&status.rungs) {
+        lines.add(&format!("sync_{name}"), rung.syncs);
+        lines.add(&format!("sync_{name}_bytes"), rung.bytes);
+    }
     lines.add("expired_keys", stats.expired_keys);
     lines.add("expired_stale_perc", format_args!("{:.2}", stats.expired_stale_percent));
     lines.add("expired_time_cap_reached_count", stats.expire_cycles_cut);
