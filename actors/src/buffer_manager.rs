@@ -5,15 +5,21 @@
 //! The log itself keeps its budget; what lags behind that is kept alive by the cursors that still read it. Until the
 //! log has files, such a reader costs memory, so one that lags too far is given up, with both numbers.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use rejoin_commands::settings::OutputLimit;
 use rejoin_persistence::{
     files::history::{self, HistoryLimits},
     log::LogHandle,
     storage::Storage,
 };
-use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+use rejoin_protocol::{NextOffset, ReplicaId};
 
 use tokio::sync::mpsc;
 
@@ -35,10 +41,10 @@ const TRIM_PERIOD: Duration = Duration::from_secs(10);
 /// Owns the log's budget.
 pub struct BufferManager {
     log: LogHandle,
-    /// Bytes that a reader may lag; zero is no limit. Changes by `SetBudget`.
-    lag_max: ByteCount,
+    /// How far a reader may lag, if there is a limit. Changes by `SetBudget`.
+    lag_limit: Option<OutputLimit>,
     /// Where each reader stands. Changes by the three cursor messages.
-    cursors: BTreeMap<ReplicaId, NextOffset>,
+    cursors: BTreeMap<ReplicaId, Reader>,
     stalled: Recipient<ReplicaStalled>,
     /// Where files are kept.
     storage: Arc<dyn Storage>,
@@ -46,6 +52,29 @@ pub struct BufferManager {
     history: Option<HistoryLimits>,
     shard: mpsc::Sender<ShardMessage>,
     _guard: PartGuard,
+}
+
+/// One reader of the log; a report of its place comes each second.
+#[derive(Debug, Default)]
+struct Reader {
+    /// Since when it lags more than the soft limit.
+    over_soft_since: Option<Instant>,
+}
+
+impl Reader {
+    /// The limit that it has exceeded by lagging `lag_bytes` at `now`.
+    fn exceeds(&mut self, limit: OutputLimit, lag_bytes: u64, now: Instant) -> Option<u64> {
+        let OutputLimit { hard_bytes, soft_bytes, soft_seconds } = limit;
+        if hard_bytes > 0 && lag_bytes >= hard_bytes {
+            return Some(hard_bytes);
+        }
+        if soft_bytes == 0 || lag_bytes < soft_bytes {
+            self.over_soft_since = None;
+            return None;
+        }
+        let since = *self.over_soft_since.get_or_insert(now);
+        (now.saturating_duration_since(since).as_secs() > soft_seconds).then_some(soft_bytes)
+    }
 }
 
 /// What a manager begins with.
@@ -69,8 +98,8 @@ impl BufferManager {
     #[must_use]
     pub fn new(seed: BufferManagerSeed) -> Self {
         let BufferManagerSeed { log, budget, storage, shard, stalled, guard } = seed;
-        let SetBudget { lag_max, history, .. } = budget;
-        Self { log, lag_max, cursors: BTreeMap::new(), stalled, storage, history, shard, _guard: guard }
+        let SetBudget { lag_limit, history, .. } = budget;
+        Self { log, lag_limit, cursors: BTreeMap::new(), stalled, storage, history, shard, _guard: guard }
     }
 
     fn trim_history(&mut self) {
@@ -87,11 +116,14 @@ impl BufferManager {
     }
 
     fn note(&mut self, replica: ReplicaId, at: NextOffset) {
-        self.cursors.insert(replica, at);
-        let lag = self.log.visible().since(at.prior());
-        if self.lag_max > ByteCount::ZERO && lag > self.lag_max {
-            let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: self.lag_max.get() };
-            tell(&self.stalled, report, WhenFull::Complain);
+        let reader = self.cursors.entry(replica).or_default();
+        let Some(limit) = self.lag_limit else {
+            reader.over_soft_since = None;
+            return;
+        };
+        let lag_bytes = self.log.visible().since(at.prior()).get();
+        if let Some(lag_bytes_max) = reader.exceeds(limit, lag_bytes, Instant::now()) {
+            tell(&self.stalled, ReplicaStalled { replica, lag_bytes, lag_bytes_max }, WhenFull::Complain);
         }
     }
 }
@@ -137,6 +169,28 @@ impl Handler<SetBudget> for BufferManager {
 
     fn handle(&mut self, budget: SetBudget, _: &mut Self::Context) {
         self.log.set_budget(budget.hot);
-        (self.lag_max, self.history) = (budget.lag_max, budget.history);
+        (self.lag_limit, self.history) = (budget.lag_limit, budget.history);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: OutputLimit = OutputLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 5 };
+
+    #[test]
+    fn a_soft_limit_gives_time_and_a_hard_one_none() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut reader = Reader::default();
+        assert_eq!(reader.exceeds(LIMIT, 99, at(0)), None);
+        assert_eq!(reader.exceeds(LIMIT, 9, at(4)), None, "it caught up in between");
+        assert_eq!(reader.exceeds(LIMIT, 10, at(5)), None);
+        assert_eq!(reader.exceeds(LIMIT, 99, at(10)), None);
+        assert_eq!(reader.exceeds(LIMIT, 99, at(11)), Some(10));
+        assert_eq!(Reader::default().exceeds(LIMIT, 100, at(0)), Some(100));
+        let none = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
+        assert_eq!(reader.exceeds(none, u64::MAX, at(99)), None);
     }
 }

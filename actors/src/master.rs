@@ -4,25 +4,27 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actix::{Actor, Context, Handler, Recipient};
-use rejoin_commands::node::status::{ReplicaStatus, RungStatus};
+use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use rejoin_commands::node::status::{ReplicaStatus, RungStatus, SyncStatus};
 use rejoin_persistence::{log::LogHandle, rdb::RdbTarget};
 use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
 use rejoin_replication::{
-    AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Rung, Wanted,
+    AttachDecision, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Rung,
+    Wanted,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Clock,
     events::PartGuard,
+    live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
         aof_sender::{CancelHistory, SendHistory},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AdoptLineage, AttachReplica, Demote, HistoryRefused, Promote, ReplaceLineage, ReplicaLost,
-            ReplicaProgress, ReplicaStalled, UpstreamDown,
+            AbortFailover, AdoptLineage, AttachReplica, Demote, HistoryRefused, LiveSettingsChanged, Promote,
+            ReplaceLineage, ReplicaLost, ReplicaProgress, ReplicaStalled, StartFailover, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
@@ -34,10 +36,8 @@ use crate::{
 pub struct MasterSeed {
     /// The stream's name.
     pub replid: ReplicationId,
-    /// Full syncs at a time.
-    pub full_syncs_max: usize,
-    /// `repl-timeout`.
-    pub repl_timeout: Duration,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// The node's clock.
     pub clock: Clock,
     /// Readers' end of the log.
@@ -66,18 +66,22 @@ pub struct Master {
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
     awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
+    /// A failover that looks for its target, and its number.
+    failover: Option<(u64, Failover)>,
 }
 
 impl Master {
     /// A master of the stream `seed.replid`.
     #[must_use]
     pub fn new(seed: MasterSeed) -> Self {
+        let full_syncs_max = seed.settings.borrow().full_syncs_max;
         Self {
-            core: MasterCore::new(Lineage::new(seed.replid), seed.full_syncs_max),
+            core: MasterCore::new(Lineage::new(seed.replid), full_syncs_max),
             seed,
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
+            failover: None,
         }
     }
 
@@ -151,16 +155,36 @@ impl Master {
 
     fn serve(&mut self, attach: AttachReplica, start: SessionStart) {
         let AttachReplica { replica, peer, hello, stream, unsent, received, .. } = attach;
-        let repl_timeout = self.seed.repl_timeout;
-        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, start };
+        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, start };
         if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
             tracing::error!(%replica, "the links do not listen: a replica was turned away");
             self.core.handle_lost(replica);
         }
     }
 
+    /// Whether a replica may take our place by now, or none will.
+    fn look_for_target(&mut self) {
+        let Some((failover, machine)) = &self.failover else { return };
+        let failover = *failover;
+        let decided = machine
+            .handle_replicas(self.core.replicas())
+            .or_else(|| machine.handle_timeout(self.seed.clock.now()));
+        let message = match decided {
+            None => return,
+            Some(FailoverAction::Demote { target, is_forced }) => {
+                ShardMessage::FailOver { failover, target, is_forced }
+            }
+            Some(FailoverAction::Abort { reason }) => ShardMessage::FailoverAborted { failover, reason },
+        };
+        self.failover = None;
+        if self.seed.shard.try_send(message).is_err() {
+            tracing::error!(failover, "the shard does not listen: FAILOVER ABORT ends the failover");
+        }
+    }
+
     /// After every message: lets waiting replicas join, and tells INFO.
     fn settle(&mut self) {
+        self.look_for_target();
         while let Some(replica) = self.core.poll_admitted() {
             if let Some(join) = self.awaiting_admission.remove(&replica) {
                 tell(&self.seed.join, join, WhenFull::Complain);
@@ -174,17 +198,21 @@ impl Master {
                 .core
                 .replicas()
                 .map(|replica| ReplicaStatus {
+                    id: replica.id,
                     ip: replica.ip.clone(),
                     port: replica.port,
                     state: replica.state.info_name(),
                     offset: replica.offset_acked,
+                    offset_durable: Offset::ZERO,
                     acked_at: wall_time(now, replica.acked_at),
                 })
                 .collect(),
-            sync_full: counters.full,
-            sync_partial_ok: counters.partial_ok,
-            sync_partial_err: counters.partial_err,
-            rungs: counters.rungs.map(|rung| RungStatus { syncs: rung.syncs, bytes: rung.bytes.get() }),
+            syncs: SyncStatus {
+                full: counters.full,
+                partial_ok: counters.partial_ok,
+                partial_err: counters.partial_err,
+                rungs: counters.rungs.map(|rung| RungStatus { syncs: rung.syncs, bytes: rung.bytes.get() }),
+            },
         };
         // A later status says the same; the shard's inbox is only full while it is busy.
         let _ = self.seed.shard.try_send(ShardMessage::MasterStatus(Box::new(status)));
@@ -303,6 +331,39 @@ impl Handler<Promote> for Master {
         self.name = promoted.name;
         let to_close = self.core.promote(promoted.replid, promoted.at);
         self.close(to_close, Some(promoted.at), "the stream goes on under a new replid");
+        self.settle();
+    }
+}
+
+impl Handler<StartFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, started: StartFailover, context: &mut Self::Context) {
+        let now = self.seed.clock.now();
+        let machine = Failover::new(now, started.order);
+        if let Some(at) = machine.poll_timeout() {
+            // One that was called off meanwhile finds nothing, or a later one whose time is not up.
+            context.run_later(at.saturating_sub(now), |master, _| master.look_for_target());
+        }
+        self.failover = Some((started.failover, machine));
+        self.look_for_target();
+    }
+}
+
+impl Handler<AbortFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: AbortFailover, _: &mut Self::Context) {
+        self.failover = None;
+    }
+}
+
+impl Handler<LiveSettingsChanged> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: LiveSettingsChanged, _: &mut Self::Context) {
+        let full_syncs_max = self.seed.settings.borrow().full_syncs_max;
+        self.core.set_full_syncs_max(full_syncs_max);
         self.settle();
     }
 }

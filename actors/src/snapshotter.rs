@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     background,
     events::PartGuard,
+    live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
         shard::{ShardMessage, SnapshotTaken},
@@ -51,7 +52,7 @@ struct Batch {
 /// Running snapshots and who waits for them.
 pub struct Snapshotter {
     /// How long a snapshot waits for others to join.
-    delay: Duration,
+    settings: LiveSettingsReader,
     dir: PathBuf,
     shard: mpsc::Sender<ShardMessage>,
     next_snapshot: u64,
@@ -65,9 +66,14 @@ pub struct Snapshotter {
 impl Snapshotter {
     /// A snapshotter without work.
     #[must_use]
-    pub fn new(delay: Duration, dir: PathBuf, shard: mpsc::Sender<ShardMessage>, guard: PartGuard) -> Self {
+    pub fn new(
+        settings: LiveSettingsReader,
+        dir: PathBuf,
+        shard: mpsc::Sender<ShardMessage>,
+        guard: PartGuard,
+    ) -> Self {
         let (gathering, saves) = (BTreeMap::new(), Vec::new());
-        Self { delay, dir, shard, next_snapshot: 1, gathering, saves, _guard: guard }
+        Self { settings, dir, shard, next_snapshot: 1, gathering, saves, _guard: guard }
     }
 
     fn begin(&mut self, id: SnapshotId, context: &mut Context<Self>) {
@@ -274,7 +280,8 @@ impl Handler<JoinSnapshot> for Snapshotter {
         self.next_snapshot += 1;
         self.gathering.insert(snapshot, Batch { target, capa_eof, waiting: vec![(replica, deliver)] });
         // Even without a delay the message goes through the mailbox: who arrives in the same moment shares.
-        context.notify_later(BeginSnapshot { snapshot }, self.delay);
+        let delay = self.settings.borrow().snapshot_delay;
+        context.notify_later(BeginSnapshot { snapshot }, delay);
     }
 }
 

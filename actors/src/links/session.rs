@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    links::run::LinksContext,
+    links::{acks::Ack, run::LinksContext},
     mailbox::{WhenFull, tell},
     messages::{
         buffer_manager::{CloseCursor, MoveCursor, OpenCursor},
@@ -23,6 +23,7 @@ use crate::{
         master::ReplicaProgress,
         snapshotter::{SnapshotChunk, SnapshotFeed},
     },
+    shard::unix_now,
 };
 use rejoin_transports::ByteStream;
 
@@ -58,6 +59,7 @@ pub(crate) async fn serve(
         Err(error) => Err(error),
     };
     tell(&context.reports.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+    context.acks.forget(replica);
     ended.unwrap_or_else(|error| error.to_string())
 }
 
@@ -114,7 +116,10 @@ impl Feeding {
     ) -> Outcome<Option<Self>> {
         let (reader, mut writer) = tokio::io::split(serve.stream.attach()?);
         let now = context.clock.now();
-        let settings = SessionSettings { repl_timeout: serve.repl_timeout, ..SessionSettings::default() };
+        let settings = SessionSettings {
+            repl_timeout: context.settings.borrow().repl_timeout,
+            ..SessionSettings::default()
+        };
         let (session, awaited, cursor) = match serve.start {
             SessionStart::Continue { replid, from, cursor } => {
                 (ReplicaSession::continuing(now, settings, serve.hello, replid, from), None, Some(cursor))
@@ -160,6 +165,7 @@ impl Feeding {
 
     async fn run(&mut self) -> Outcome<String> {
         let mut input = Vec::with_capacity(READ_BYTES);
+        let mut settings = self.context.settings.clone();
         loop {
             self.handle_events();
             self.next_outgoing();
@@ -196,6 +202,10 @@ impl Feeding {
                 awaited = await_more(&mut self.awaited, &mut self.feed, &mut self.grown), if !has_output => {
                     self.handle_awaited(awaited)?;
                 }
+                // An error would mean that the shard is gone, and with it the node.
+                Ok(()) = settings.changed() => {
+                    self.session.set_repl_timeout(settings.borrow_and_update().repl_timeout);
+                }
                 () = clock.sleep_until(timeout) => self.session.handle_timeout(clock.now())?,
                 () = tokio::time::sleep_until(self.next_report) => self.report_place(),
             }
@@ -220,7 +230,10 @@ impl Feeding {
                 SessionEvent::SnapshotSent => {
                     tracing::info!(replica = %self.replica, "snapshot sent to a replica that wanted only that");
                 }
-                SessionEvent::Acked { .. } => {}
+                SessionEvent::Acked { offset, offset_fsynced } => {
+                    let ack = Ack { offset, durable: offset_fsynced, at: unix_now() };
+                    self.context.acks.note(self.replica, ack, &self.context.reports.shard);
+                }
             }
         }
         let now = (self.session.state(), self.session.offset_acked());

@@ -1,7 +1,10 @@
 //! What the `BufferManager` actor is told.
 
 use actix::Message;
-use rejoin_commands::{Settings, settings::LogSettings};
+use rejoin_commands::{
+    Settings,
+    settings::{LogSettings, OutputLimit},
+};
 use rejoin_persistence::files::history::HistoryLimits;
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
 
@@ -39,8 +42,8 @@ pub struct CloseCursor {
 pub struct SetBudget {
     /// `repl-backlog-size`.
     pub hot: ByteCount,
-    /// Bytes that a replica may lag; zero is no limit.
-    pub lag_max: ByteCount,
+    /// How far a replica may lag, if there is a limit.
+    pub lag_limit: Option<OutputLimit>,
     /// What of the history is kept on disk; `None` leaves alone what is there.
     pub history: Option<HistoryLimits>,
 }
@@ -52,7 +55,7 @@ impl SetBudget {
         let LogSettings { keeps_history, history_bytes_max, history_seconds_max, .. } = settings.log;
         Self {
             hot: ByteCount::new(settings.repl_backlog_bytes),
-            lag_max: ByteCount::new(settings.replica_lag_bytes_max),
+            lag_limit: settings.replica_limit(),
             history: keeps_history
                 .then_some(HistoryLimits { bytes_max: history_bytes_max, seconds_max: history_seconds_max }),
         }

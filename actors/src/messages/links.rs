@@ -1,5 +1,7 @@
 //! What the links thread is told: it moves bytes for replicas' sessions and for the link upstream.
 
+use std::sync::{Arc, atomic::AtomicBool};
+
 use rejoin_persistence::log::Cursor;
 use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
 use rejoin_replication::{MasterAddress, ReplicaHello};
@@ -53,8 +55,8 @@ pub struct Introduction {
     pub announce_ip: Option<String>,
     /// `masteruser` and `masterauth`.
     pub credentials: Option<rejoin_replication::Credentials>,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
+    /// FAILOVER: the one we dial is to take over, until it has answered that it does.
+    pub failover: Arc<AtomicBool>,
     /// `databases`: what a snapshot may fill.
     pub databases: u32,
     /// When collections that are loaded change their form; always as CONFIG SET left it.
@@ -75,8 +77,6 @@ pub struct ServeReplica {
     pub unsent: Vec<u8>,
     /// What it sent behind its request.
     pub received: Vec<u8>,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
     /// How it begins.
     pub start: SessionStart,
 }

@@ -346,6 +346,11 @@ impl MasterCore {
         self.attached()
     }
 
+    /// `repl-max-concurrent-full-syncs` was changed. Those that run go on.
+    pub fn set_full_syncs_max(&mut self, max: usize) {
+        self.admitted.extend(self.admission.set_max(max));
+    }
+
     /// Who may join a snapshot now, after having waited.
     pub fn poll_admitted(&mut self) -> Option<ReplicaId> {
         self.admitted.pop_front()

@@ -103,6 +103,19 @@ impl FullSyncAdmission {
         if !self.running.remove(&id) {
             return None;
         }
+        self.admit_next()
+    }
+
+    /// So many at a time from now on, 0 counting as 1; those that run are not called off. Returns who may begin now.
+    pub fn set_max(&mut self, max: usize) -> Vec<ReplicaId> {
+        self.max = max.max(1);
+        std::iter::from_fn(|| self.admit_next()).collect()
+    }
+
+    fn admit_next(&mut self) -> Option<ReplicaId> {
+        if self.running.len() >= self.max {
+            return None;
+        }
         let next = self.waiting.pop_front()?;
         self.running.insert(next);
         Some(next)
@@ -149,5 +162,18 @@ mod tests {
         assert_eq!(admission.release(id(1)), Some(id(4)));
         assert_eq!(admission.release(id(1)), None, "given back once");
         assert_eq!((admission.running(), admission.waiting()), (2, 0));
+    }
+
+    #[test]
+    fn the_number_of_tokens_changes_while_they_are_out() {
+        let id = ReplicaId::new;
+        let mut admission = FullSyncAdmission::new(1);
+        for n in 1..=5 {
+            assert_eq!(admission.request(id(n)), n == 1);
+        }
+        assert_eq!(admission.set_max(3), [id(2), id(3)]);
+        assert_eq!(admission.set_max(0), []);
+        assert_eq!((admission.release(id(1)), admission.release(id(2))), (None, None), "two too many");
+        assert_eq!(admission.release(id(3)), Some(id(4)));
     }
 }

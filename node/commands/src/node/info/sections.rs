@@ -102,10 +102,10 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("instantaneous_input_repl_kbps", kbps(rates.repl_input_bytes.per_second()));
     lines.add("instantaneous_output_repl_kbps", kbps(rates.repl_output_bytes.per_second()));
     lines.add("rejected_connections", stats.connections_rejected);
-    lines.add("sync_full", status.sync_full);
-    lines.add("sync_partial_ok", status.sync_partial_ok);
-    lines.add("sync_partial_err", status.sync_partial_err);
-    for (name, rung) in RUNG_NAMES.iter().zip(&status.rungs) {
+    lines.add("sync_full", status.syncs.full);
+    lines.add("sync_partial_ok", status.syncs.partial_ok);
+    lines.add("sync_partial_err", status.syncs.partial_err);
+    for (name, rung) in RUNG_NAMES.iter().zip(&status.syncs.rungs) {
         lines.add(&format!("sync_{name}"), rung.syncs);
         lines.add(&format!("sync_{name}_bytes"), rung.bytes);
     }
