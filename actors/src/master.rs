@@ -2,40 +2,47 @@
 //!
 //! The decisions are `MasterCore`'s; this shell opens cursors, hands sessions to the links, and keeps INFO up to date.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use actix::{Actor, Context, Handler, Recipient};
-use rejoin_commands::node::status::ReplicaStatus;
-use rejoin_persistence::{log::LogHandle, rdb::RdbTarget};
-use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
-use rejoin_replication::{AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
+use rejoin_commands::node::status::{ReplicaStatus, RungStatus, SyncStatus};
+use rejoin_persistence::{
+    log::{Bookmark, LogHandle},
+    rdb::RdbTarget,
+    segment::StreamName,
+};
+use rejoin_protocol::{ByteCount, Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
+use rejoin_replication::{
+    AttachDecision, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Rung,
+    Wanted,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Clock,
     events::PartGuard,
+    live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
-        aof_sender::{CancelHistory, SendHistory},
+        aof_sender::{FindHistory, NoHistory},
+        buffer_manager::{CloseCursor, OpenCursor},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AdoptLineage, AttachReplica, Demote, HistoryRefused, Promote, ReplaceLineage, ReplicaLost,
-            ReplicaProgress, ReplicaStalled, UpstreamDown,
+            AbortFailover, AdoptLineage, AttachReplica, Demote, LiveSettingsChanged, Promote, ReplaceLineage,
+            ReplicaLost, ReplicaProgress, ReplicaStalled, StartFailover, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
     },
-    shard::unix_now,
+    shard::{log_files::stream_name_of, unix_now},
 };
 
 /// What the `Master` begins with.
 pub struct MasterSeed {
     /// The stream's name.
     pub replid: ReplicationId,
-    /// Full syncs at a time.
-    pub full_syncs_max: usize,
-    /// `repl-timeout`.
-    pub repl_timeout: Duration,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// The node's clock.
     pub clock: Clock,
     /// Readers' end of the log.
@@ -47,9 +54,11 @@ pub struct MasterSeed {
     /// The `Snapshotter`.
     pub join: Recipient<JoinSnapshot>,
     /// The `AofSender`.
-    pub send_history: Recipient<SendHistory>,
-    /// The `AofSender`.
-    pub cancel_history: Recipient<CancelHistory>,
+    pub find_history: Recipient<FindHistory>,
+    /// The `BufferManager`.
+    pub open_cursor: Recipient<OpenCursor>,
+    /// The `BufferManager`.
+    pub close_cursor: Recipient<CloseCursor>,
     /// Reports our loss.
     pub guard: PartGuard,
 }
@@ -60,22 +69,26 @@ pub struct Master {
     seed: MasterSeed,
     /// The log's number for the stream's name, as far as we have heard of it.
     name: u64,
-    /// Replicas that were promised history, until the `AofSender` has answered.
+    /// Replicas that want history, until the `AofSender` has answered.
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
     awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
+    /// A failover that looks for its target, and its number.
+    failover: Option<(u64, Failover)>,
 }
 
 impl Master {
     /// A master of the stream `seed.replid`.
     #[must_use]
     pub fn new(seed: MasterSeed) -> Self {
+        let full_syncs_max = seed.settings.borrow().full_syncs_max;
         Self {
-            core: MasterCore::new(Lineage::new(seed.replid), seed.full_syncs_max),
+            core: MasterCore::new(Lineage::new(seed.replid), full_syncs_max),
             seed,
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
+            failover: None,
         }
     }
 
@@ -83,55 +96,130 @@ impl Master {
         // The first byte is read before the last: what is released in between makes the range too generous at its
         // beginning, which opening the cursor notices.
         let first = self.seed.log.first_held();
-        LogRange::hot_only(first, self.seed.log.visible())
+        // How far back the files reach, the `AofSender` says when it is asked.
+        LogRange { first, first_retained: NextOffset::FIRST, visible: self.seed.log.visible() }
     }
 
-    fn carry_out(&mut self, attach: AttachReplica, decision: AttachDecision) {
-        let replica = attach.replica;
+    fn attach(&mut self, attach: AttachReplica, context: &mut Context<Self>) {
+        let (now, log) = (self.seed.clock.now(), self.log_range());
+        let decision = self.core.handle_attach(
+            now,
+            attach.replica,
+            &attach.peer.host,
+            &attach.hello,
+            attach.wanted,
+            log,
+        );
+        self.carry_out(attach, decision, context);
+    }
+
+    fn carry_out(&mut self, attach: AttachReplica, decision: AttachDecision, context: &mut Context<Self>) {
         match decision {
-            AttachDecision::Continue { from, replid } => self.continue_stream(attach, from, replid),
-            AttachDecision::History { from, .. } => {
-                self.awaiting_history.insert(replica, attach);
-                tell(&self.seed.send_history, SendHistory { replica, from }, WhenFull::Complain);
-            }
+            AttachDecision::Continue { from, replid } => self.continue_stream(attach, from, replid, context),
+            AttachDecision::History { from, .. } => self.find_history(attach, from, context),
             AttachDecision::Full { reason, admitted } => self.begin_full_sync(attach, reason, admitted),
             AttachDecision::NotNow { error } => {
-                tracing::info!(%replica, peer = %attach.peer, error, "replica is asked to come back later");
+                tracing::info!(
+                    replica = %attach.replica, peer = %attach.peer, error, "replica is asked to come back later"
+                );
                 self.serve(attach, SessionStart::Refuse { error });
             }
         }
     }
 
-    fn continue_stream(&mut self, attach: AttachReplica, from: NextOffset, replid: ReplicationId) {
+    fn continue_stream(
+        &mut self,
+        attach: AttachReplica,
+        from: NextOffset,
+        replid: ReplicationId,
+        context: &mut Context<Self>,
+    ) {
         let replica = attach.replica;
         match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
                 let bytes = cursor.lag();
+                self.core.handle_rung_taken(Rung::Continue, bytes);
                 tracing::info!(
                     %replica, peer = %attach.peer, %from, %bytes,
                     "Partial resynchronization request accepted: sending the missing bytes of backlog"
                 );
-                self.serve(attach, SessionStart::Continue { replid, from, cursor });
+                // The session opens its own; should memory move on before, it goes on from files.
+                self.serve(attach, SessionStart::Continue { replid, from: cursor.bookmark() });
             }
             // Released since we looked.
-            Err(_) => self.refuse_history(attach, from),
+            Err(_) => self.find_history(attach, from, context),
         }
     }
 
-    fn refuse_history(&mut self, attach: AttachReplica, from: NextOffset) {
-        let log = self.log_range();
-        if let Some(decision) = self.core.handle_history_refused(attach.replica, from, log) {
-            self.carry_out(attach, decision);
+    /// Asks whether files hold what memory does not, and keeps them from being removed meanwhile.
+    fn find_history(&mut self, attach: AttachReplica, from: NextOffset, context: &mut Context<Self>) {
+        let replica = attach.replica;
+        let at = self.seed.log.bookmark_under(self.name, from);
+        tell(&self.seed.open_cursor, OpenCursor { replica, at: from }, WhenFull::Complain);
+        let asked = self.seed.find_history.send(FindHistory { stream: self.stream(), at: at.clone() });
+        self.awaiting_history.insert(replica, attach);
+        let epoch = self.core.epoch();
+        context.spawn(asked.into_actor(self).map(move |answer, master, context| {
+            let answer = answer.unwrap_or_else(|error| {
+                Err(NoHistory { first: master.seed.log.first_held(), reason: error.to_string() })
+            });
+            master.history_answered(replica, epoch, at, answer, context);
+            master.settle();
+        }));
+    }
+
+    fn history_answered(
+        &mut self,
+        replica: ReplicaId,
+        asked_in: Epoch,
+        at: Bookmark,
+        answer: Result<(), NoHistory>,
+        context: &mut Context<Self>,
+    ) {
+        // The replica is gone.
+        let Some(attach) = self.awaiting_history.remove(&replica) else { return };
+        if asked_in != self.core.epoch() {
+            // Our lineage is another one by now: decided anew.
+            return self.attach(attach, context);
         }
+        let from = at.position();
+        match answer {
+            Ok(()) => {
+                tracing::info!(
+                    %replica, peer = %attach.peer, %from, bytes = %at.lag(),
+                    "Partial resynchronization request accepted: sending the missing bytes from files"
+                );
+                self.core.handle_history_granted(replica);
+                self.core.handle_rung_taken(Rung::History, at.lag());
+                let replid = self.core.lineage().current();
+                self.serve(attach, SessionStart::Continue { replid, from: at });
+            }
+            Err(NoHistory { first, reason }) => {
+                tell(&self.seed.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+                tracing::info!(%replica, peer = %attach.peer, %from, reason, "Files do not hold what the replica wants");
+                let log =
+                    LogRange { first_retained: first.min(self.seed.log.first_held()), ..self.log_range() };
+                if let Some(decision) = self.core.handle_history_refused(replica, from, log) {
+                    self.carry_out(attach, decision, context);
+                }
+            }
+        }
+    }
+
+    fn stream(&self) -> Arc<StreamName> {
+        Arc::new(stream_name_of(self.core.lineage()))
     }
 
     fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
         let replica = attach.replica;
         tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync: a snapshot will be sent");
+        // Its bytes are counted as they are sent.
+        self.core.handle_rung_taken(Rung::Snapshot, ByteCount::ZERO);
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
         let join = JoinSnapshot {
             replica,
             target: target_of(&attach.hello),
+            knows_seed: attach.hello.capa_rejoin,
             capa_eof: attach.hello.capa_eof,
             deliver,
         };
@@ -146,16 +234,37 @@ impl Master {
 
     fn serve(&mut self, attach: AttachReplica, start: SessionStart) {
         let AttachReplica { replica, peer, hello, stream, unsent, received, .. } = attach;
-        let repl_timeout = self.seed.repl_timeout;
-        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, start };
+        let sent_stream = self.stream();
+        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, sent_stream, start };
         if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
             tracing::error!(%replica, "the links do not listen: a replica was turned away");
             self.core.handle_lost(replica);
         }
     }
 
+    /// Whether a replica may take our place by now, or none will.
+    fn look_for_target(&mut self) {
+        let Some((failover, machine)) = &self.failover else { return };
+        let failover = *failover;
+        let decided = machine
+            .handle_replicas(self.core.replicas())
+            .or_else(|| machine.handle_timeout(self.seed.clock.now()));
+        let message = match decided {
+            None => return,
+            Some(FailoverAction::Demote { target, is_forced }) => {
+                ShardMessage::FailOver { failover, target, is_forced }
+            }
+            Some(FailoverAction::Abort { reason }) => ShardMessage::FailoverAborted { failover, reason },
+        };
+        self.failover = None;
+        if self.seed.shard.try_send(message).is_err() {
+            tracing::error!(failover, "the shard does not listen: FAILOVER ABORT ends the failover");
+        }
+    }
+
     /// After every message: lets waiting replicas join, and tells INFO.
     fn settle(&mut self) {
+        self.look_for_target();
         while let Some(replica) = self.core.poll_admitted() {
             if let Some(join) = self.awaiting_admission.remove(&replica) {
                 tell(&self.seed.join, join, WhenFull::Complain);
@@ -169,16 +278,21 @@ impl Master {
                 .core
                 .replicas()
                 .map(|replica| ReplicaStatus {
+                    id: replica.id,
                     ip: replica.ip.clone(),
                     port: replica.port,
                     state: replica.state.info_name(),
                     offset: replica.offset_acked,
+                    offset_durable: Offset::ZERO,
                     acked_at: wall_time(now, replica.acked_at),
                 })
                 .collect(),
-            sync_full: counters.full,
-            sync_partial_ok: counters.partial_ok,
-            sync_partial_err: counters.partial_err,
+            syncs: SyncStatus {
+                full: counters.full,
+                partial_ok: counters.partial_ok,
+                partial_err: counters.partial_err,
+                rungs: counters.rungs.map(|rung| RungStatus { syncs: rung.syncs, bytes: rung.bytes.get() }),
+            },
         };
         // A later status says the same; the shard's inbox is only full while it is busy.
         let _ = self.seed.shard.try_send(ShardMessage::MasterStatus(Box::new(status)));
@@ -216,30 +330,9 @@ impl Actor for Master {
 impl Handler<AttachReplica> for Master {
     type Result = ();
 
-    fn handle(&mut self, attach: AttachReplica, _: &mut Self::Context) {
-        let now = self.seed.clock.now();
-        let log = self.log_range();
-        let decision = self.core.handle_attach(
-            now,
-            attach.replica,
-            &attach.peer.host,
-            &attach.hello,
-            attach.wanted,
-            log,
-        );
-        self.carry_out(attach, decision);
+    fn handle(&mut self, attach: AttachReplica, context: &mut Self::Context) {
+        self.attach(attach, context);
         self.settle();
-    }
-}
-
-impl Handler<HistoryRefused> for Master {
-    type Result = ();
-
-    fn handle(&mut self, refused: HistoryRefused, _: &mut Self::Context) {
-        if let Some(attach) = self.awaiting_history.remove(&refused.replica) {
-            self.refuse_history(attach, refused.from);
-            self.settle();
-        }
     }
 }
 
@@ -247,6 +340,7 @@ impl Handler<ReplicaProgress> for Master {
     type Result = ();
 
     fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
+        self.core.handle_rung_bytes(Rung::Snapshot, progress.payload);
         self.core.handle_state(progress.replica, progress.state);
         self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
         self.settle();
@@ -266,9 +360,7 @@ impl Handler<ReplicaLost> for Master {
             );
         }
         self.awaiting_admission.remove(&replica);
-        if self.awaiting_history.remove(&replica).is_some() {
-            tell(&self.seed.cancel_history, CancelHistory { replica }, WhenFull::Complain);
-        }
+        self.awaiting_history.remove(&replica);
         self.settle();
     }
 }
@@ -279,13 +371,9 @@ impl Handler<ReplicaStalled> for Master {
     fn handle(&mut self, stalled: ReplicaStalled, _: &mut Self::Context) {
         tracing::warn!(
             replica = %stalled.replica, lag_bytes = stalled.lag_bytes, lag_bytes_max = stalled.lag_bytes_max,
-            "replica lags more than client-output-buffer-limit replica allows and is dropped; raise the limit to keep it"
+            limit = stalled.limit, "replica lags further than a limit allows and is dropped; raise the limit to keep it"
         );
-        self.close(
-            vec![stalled.replica],
-            None,
-            "it lagged more than client-output-buffer-limit replica allows",
-        );
+        self.close(vec![stalled.replica], None, "it lagged further than a limit allows");
     }
 }
 
@@ -296,6 +384,39 @@ impl Handler<Promote> for Master {
         self.name = promoted.name;
         let to_close = self.core.promote(promoted.replid, promoted.at);
         self.close(to_close, Some(promoted.at), "the stream goes on under a new replid");
+        self.settle();
+    }
+}
+
+impl Handler<StartFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, started: StartFailover, context: &mut Self::Context) {
+        let now = self.seed.clock.now();
+        let machine = Failover::new(now, started.order);
+        if let Some(at) = machine.poll_timeout() {
+            // One that was called off meanwhile finds nothing, or a later one whose time is not up.
+            context.run_later(at.saturating_sub(now), |master, _| master.look_for_target());
+        }
+        self.failover = Some((started.failover, machine));
+        self.look_for_target();
+    }
+}
+
+impl Handler<AbortFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: AbortFailover, _: &mut Self::Context) {
+        self.failover = None;
+    }
+}
+
+impl Handler<LiveSettingsChanged> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: LiveSettingsChanged, _: &mut Self::Context) {
+        let full_syncs_max = self.seed.settings.borrow().full_syncs_max;
+        self.core.set_full_syncs_max(full_syncs_max);
         self.settle();
     }
 }

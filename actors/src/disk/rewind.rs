@@ -146,7 +146,7 @@ fn prepare_cut(
         return Ok(None);
     }
     let folder = segment.path.parent().unwrap_or(Path::new(""));
-    let temporary = folder.join(format!("temp-rewind-{}.aof", plan.number));
+    let temporary = folder.join(format!("temp-rewind-{}.cut", plan.number));
     rewind::cut(&*plan.storage, segment, at, &temporary)
         .map(Some)
         .map_err(|flaw| format!("the log cannot be cut: {flaw}"))

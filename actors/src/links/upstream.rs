@@ -1,11 +1,11 @@
 //! The link to our master until its stream begins: dial, handshake, payload; then the shard takes it over.
 
-use std::time::Duration;
+use std::{ops::Range, sync::atomic::Ordering, time::Duration};
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{
-    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamEvent,
-    UpstreamSettings, Wanted,
+    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamError,
+    UpstreamEvent, UpstreamPhase, UpstreamSettings, Wanted,
 };
 use rejoin_transports::{ByteStream, Endpoint, Lane};
 use tokio::{
@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     disk::rewind,
     links::{
-        loader::{Loaded, Loader},
+        loader::{Loaded, Loader, Piece},
         run::LinksContext,
     },
     mailbox::{WhenFull, tell},
@@ -68,12 +68,13 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
         }
     }
     let settings = UpstreamSettings {
-        repl_timeout: link.introduction.repl_timeout,
+        repl_timeout: context.settings.borrow().repl_timeout,
         keepalive_period: Duration::from_secs(1),
         credentials: link.introduction.credentials.clone(),
         listening_port: link.introduction.listening_port,
         announce_ip: link.introduction.announce_ip.clone(),
         version: None,
+        is_failover: link.introduction.failover.load(Ordering::Relaxed),
     };
     let mut machine = Upstream::new(context.clock.now(), settings, wanted);
     if let Some(lineage) = lineage {
@@ -92,6 +93,25 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
     }
     .run()
     .await
+}
+
+/// PSYNC was answered, and not by an error.
+fn is_answered(phase: UpstreamPhase) -> bool {
+    matches!(
+        phase,
+        UpstreamPhase::PayloadHeader
+            | UpstreamPhase::Payload
+            | UpstreamPhase::Loading
+            | UpstreamPhase::Stream
+    )
+}
+
+fn is_answer_to_psync(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Refused { phase: UpstreamPhase::Psync, .. }
+            | UpstreamError::TryLater { phase: UpstreamPhase::Psync, .. }
+    )
 }
 
 /// A load and what the master said of it.
@@ -148,14 +168,27 @@ impl Conversation<'_> {
     async fn take_input(&mut self) -> Outcome<bool> {
         while self.taken < self.input.len() {
             let now = self.context.clock.now();
-            match self.machine.handle_bytes(now, &self.input[self.taken..])? {
+            let taken = match self.machine.handle_bytes(now, &self.input[self.taken..]) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    if is_answer_to_psync(&error) {
+                        self.tell_failover(false).await?;
+                    }
+                    return Err(error.into());
+                }
+            };
+            match taken {
                 Taken::Conversation(0) | Taken::Stream => break,
                 Taken::Conversation(count) => self.taken += count,
                 Taken::Payload { held, chunk, taken } => {
-                    let piece = [held, chunk].concat();
+                    let (held, part) = (held.to_vec(), self.taken..self.taken + chunk.len());
                     self.taken += taken;
+                    let piece = self.take_piece(held, part);
                     self.load(piece).await?;
                 }
+            }
+            if is_answered(self.machine.phase()) {
+                self.tell_failover(true).await?;
             }
             if self.handle_events().await? {
                 return Ok(true);
@@ -166,12 +199,37 @@ impl Conversation<'_> {
         Ok(is_handed_over)
     }
 
-    async fn load(&mut self, piece: Vec<u8>) -> Outcome<()> {
-        if piece.is_empty() {
+    /// FAILOVER: what the one whom we asked to take over has answered, once.
+    async fn tell_failover(&mut self, is_accepted: bool) -> Outcome<()> {
+        let unanswered = &self.link.introduction.failover;
+        if unanswered.load(Ordering::Relaxed) && unanswered.swap(false, Ordering::Relaxed) {
+            let following = self.link.following;
+            self.context
+                .reports
+                .shard
+                .send(ShardMessage::FailoverAnswered { following, is_accepted })
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Payload as the loader wants it. What was read goes along as it is where nothing else stands behind the payload:
+    /// it is not copied.
+    fn take_piece(&mut self, held: Vec<u8>, part: Range<usize>) -> Piece {
+        if self.taken == self.input.len() {
+            self.taken = 0;
+            return Piece { held, part, input: std::mem::take(&mut self.input) };
+        }
+        let input = self.input[part].to_vec();
+        Piece { held, part: 0..input.len(), input }
+    }
+
+    async fn load(&mut self, piece: Piece) -> Outcome<()> {
+        if piece.held.is_empty() && piece.part.is_empty() {
             return Ok(());
         }
         let Some(loading) = &mut self.loading else { return Err("payload without a load".into()) };
-        self.unreported += piece.len() as u64;
+        self.unreported += (piece.held.len() + piece.part.len()) as u64;
         loading.loader.push(piece).await;
         if loading.loader.has_failed() {
             return self.fail_load().await;
@@ -384,7 +442,6 @@ impl Conversation<'_> {
             received: self.input.split_off(std::mem::take(&mut self.taken)),
             after,
             first_ack: self.machine.first_ack(),
-            repl_timeout: self.link.introduction.repl_timeout,
         };
         self.context.reports.shard.send(ShardMessage::StartStreaming(Box::new(start))).await?;
         Ok(())

@@ -1,9 +1,11 @@
 //! What the `BufferManager` actor is told.
 
 use actix::Message;
-use rejoin_commands::{Settings, settings::LogSettings};
+use rejoin_commands::{Settings, settings::OutputLimit};
 use rejoin_persistence::files::history::HistoryLimits;
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+
+use crate::shard::limits_of;
 
 /// A session reads the log from here on. From its link.
 #[derive(Clone, Copy, Debug, Message)]
@@ -23,6 +25,8 @@ pub struct MoveCursor {
     pub replica: ReplicaId,
     /// The byte it reads next.
     pub at: NextOffset,
+    /// Whether memory lives for it: files do not serve it.
+    pub holds_memory: bool,
 }
 
 /// A session reads no more. From its link.
@@ -39,8 +43,8 @@ pub struct CloseCursor {
 pub struct SetBudget {
     /// `repl-backlog-size`.
     pub hot: ByteCount,
-    /// Bytes that a replica may lag; zero is no limit.
-    pub lag_max: ByteCount,
+    /// How far a replica may lag, if there is a limit.
+    pub lag_limit: Option<OutputLimit>,
     /// What of the history is kept on disk; `None` leaves alone what is there.
     pub history: Option<HistoryLimits>,
 }
@@ -49,12 +53,10 @@ impl SetBudget {
     /// What the settings say.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let LogSettings { keeps_history, history_bytes_max, history_seconds_max, .. } = settings.log;
         Self {
             hot: ByteCount::new(settings.repl_backlog_bytes),
-            lag_max: ByteCount::new(settings.replica_lag_bytes_max),
-            history: keeps_history
-                .then_some(HistoryLimits { bytes_max: history_bytes_max, seconds_max: history_seconds_max }),
+            lag_limit: settings.replica_limit(),
+            history: settings.log.keeps_history.then(|| limits_of(settings)),
         }
     }
 }

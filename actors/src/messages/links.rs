@@ -1,7 +1,9 @@
 //! What the links thread is told: it moves bytes for replicas' sessions and for the link upstream.
 
-use rejoin_persistence::log::Cursor;
-use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
+use std::sync::{Arc, atomic::AtomicBool};
+
+use rejoin_persistence::{log::Bookmark, segment::StreamName};
+use rejoin_protocol::{Epoch, Offset, ReplicaId, ReplicationId};
 use rejoin_replication::{MasterAddress, ReplicaHello};
 use rejoin_transports::{DetachedStream, Endpoint};
 use tokio::sync::oneshot;
@@ -53,8 +55,8 @@ pub struct Introduction {
     pub announce_ip: Option<String>,
     /// `masteruser` and `masterauth`.
     pub credentials: Option<rejoin_replication::Credentials>,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
+    /// FAILOVER: the one we dial is to take over, until it has answered that it does.
+    pub failover: Arc<AtomicBool>,
     /// `databases`: what a snapshot may fill.
     pub databases: u32,
     /// When collections that are loaded change their form; always as CONFIG SET left it.
@@ -75,8 +77,8 @@ pub struct ServeReplica {
     pub unsent: Vec<u8>,
     /// What it sent behind its request.
     pub received: Vec<u8>,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
+    /// The stream that it is sent; the session is closed when that changes.
+    pub sent_stream: Arc<StreamName>,
     /// How it begins.
     pub start: SessionStart,
 }
@@ -87,10 +89,8 @@ pub enum SessionStart {
     Continue {
         /// Its name.
         replid: ReplicationId,
-        /// The first byte.
-        from: NextOffset,
-        /// The log from there on.
-        cursor: Cursor,
+        /// Where in the stream.
+        from: Bookmark,
     },
     /// A snapshot first.
     Full {

@@ -1,8 +1,8 @@
 //! What the `Master` actor is told.
 
 use actix::Message;
-use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId};
-use rejoin_replication::{Lineage, ReplicaHello, SessionState, Wanted};
+use rejoin_protocol::{ByteCount, Offset, ReplicaId, ReplicationId};
+use rejoin_replication::{FailoverOrder, Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
 
 /// A replica asked for the stream; its connection comes along. From the shard.
@@ -35,6 +35,8 @@ pub struct ReplicaProgress {
     pub state: SessionState,
     /// The last byte that the replica acknowledged.
     pub offset_acked: Offset,
+    /// Bytes of its payload that were sent since the last message.
+    pub payload: ByteCount,
 }
 
 /// A session ended. From its link.
@@ -47,7 +49,7 @@ pub struct ReplicaLost {
     pub reason: String,
 }
 
-/// A replica lags further than memory may hold. From the `BufferManager`.
+/// A replica lags further than it may. From the `BufferManager`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplicaStalled {
@@ -57,16 +59,8 @@ pub struct ReplicaStalled {
     pub lag_bytes: u64,
     /// Bytes that it may lag.
     pub lag_bytes_max: u64,
-}
-
-/// History cannot be served. From the `AofSender`.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct HistoryRefused {
-    /// For whom.
-    pub replica: ReplicaId,
-    /// The byte it wanted.
-    pub from: NextOffset,
+    /// What says so.
+    pub limit: &'static str,
 }
 
 /// This node goes on alone: its stream continues from `at` under a new name. From the shard.
@@ -80,6 +74,26 @@ pub struct Promote {
     /// The log's number for the new name.
     pub name: u64,
 }
+
+/// FAILOVER: find the replica that is to take our place. From the shard, which has stopped all writes.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StartFailover {
+    /// Its number.
+    pub failover: u64,
+    /// What is asked for.
+    pub order: FailoverOrder,
+}
+
+/// The failover that is looked for was called off. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AbortFailover;
+
+/// Settings of replication were changed. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LiveSettingsChanged;
 
 /// This node follows a master from now on. From the shard.
 #[derive(Clone, Copy, Debug, Message)]

@@ -25,8 +25,12 @@ pub struct ReplicaHello {
     pub capa_eof: bool,
     /// It understands `+CONTINUE <id>`.
     pub capa_psync2: bool,
+    /// It is a node of our kind: it reads whatever our own files hold.
+    pub capa_rejoin: bool,
     /// It wants the snapshot only, no stream (redis-cli --rdb).
     pub rdb_only: bool,
+    /// It wants a snapshot without keys (redis-cli --functions-rdb).
+    pub rdb_without_data: bool,
     /// The version it stated (Valkey).
     pub version: Option<String>,
 }
@@ -154,7 +158,7 @@ pub enum SessionError {
 /// * Getters: [`state`](Self::state), [`may_send_stream`](Self::may_send_stream),
 ///   [`stream_from`](Self::stream_from), [`offset_acked`](Self::offset_acked), [`acked_at`](Self::acked_at), ...
 /// * `handle_*`: bytes from the replica, the progress of its snapshot, time.
-/// * Commands: none.
+/// * Commands: [`set_repl_timeout`](Self::set_repl_timeout).
 /// * `poll_*`: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
 ///   [`poll_timeout`](Self::poll_timeout).
 ///
@@ -293,6 +297,11 @@ impl ReplicaSession {
     #[must_use]
     pub fn payload_bytes_sent(&self) -> ByteCount {
         self.payload_bytes_sent
+    }
+
+    /// `repl-timeout` was changed.
+    pub fn set_repl_timeout(&mut self, repl_timeout: Duration) {
+        self.settings.repl_timeout = repl_timeout;
     }
 
     /// The snapshot was taken: at `offset`, of the stream `replid`. Says `+FULLRESYNC`.

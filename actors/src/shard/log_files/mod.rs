@@ -331,7 +331,9 @@ impl Shard {
                 return;
             }
             disk.trimmed_at = Instant::now();
-            let retired = disk.files.forget_oldest(limits_of(&self.engine.settings), self.engine.now);
+            let wanted_from = self.log_handle.wanted_from();
+            let limits = limits_of(&self.engine.settings);
+            let retired = disk.files.forget_oldest(limits, self.engine.now, wanted_from);
             if !retired.is_empty() {
                 // No manifest may name what is gone.
                 let task = disk.files.sync_task(self.engine.now);
@@ -419,6 +421,24 @@ impl Shard {
                 disk.files.sync_failed(sync);
                 self.end_base(Err(crate::words_of(&error)));
             }
+        }
+        self.note_durable();
+        if self.awaits_acks {
+            self.answer_waiting();
+        }
+    }
+
+    /// What a start after a power loss would have: log, and the base under it.
+    pub(crate) fn note_durable(&mut self) {
+        let synced = self.engine.status.log.offset_synced;
+        let durable = self.disk.as_ref().and_then(|disk| {
+            let is_whole =
+                disk.keeps == Keeps::All && !disk.files.awaits_base() && !disk.needs_base && !disk.is_stale;
+            is_whole.then(|| synced.max(disk.offset_safe))
+        });
+        if durable != self.engine.status.log.offset_durable {
+            self.engine.status.log.offset_durable = durable;
+            self.durable_moved.notify_one();
         }
     }
 

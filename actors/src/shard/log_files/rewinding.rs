@@ -99,8 +99,10 @@ impl Shard {
         (disk.base_began, disk.base_failed_at) = (None, None);
         (disk.bytes_ahead, disk.is_syncing, disk.needs_base, disk.is_stale) = (0, false, false, false);
         disk.offset_safe = place.offset;
-        if let Some(gone) = gone {
-            disk.retire(gone);
+        // At once: nobody may read on in what is given up.
+        let removed = gone.map_or(Ok(()), |gone| gone.carry_out(&**disk.files.storage()));
+        if let Err(error) = removed {
+            tracing::warn!(%error, "what was given up of the log could not be removed");
         }
         self.engine.status.log.rewrite_began = None;
         self.engine.status.log.offset_synced = place.offset;
