@@ -118,7 +118,14 @@ pub fn find(storage: &dyn Storage, search: Search<'_>) -> Result<Way, NoWay> {
             segments.reverse();
             return Ok(Way { base: Some(base.clone()), start: base.offset, segments });
         }
-        if earliest.head.begins_empty && first <= wanted {
+        // The one that begins there may hold nothing else.
+        let begins_there = |segment: &StoredSegment| {
+            (segment.head.start, segment.head.chain) == (first, earliest.head.chain)
+                && holds(stream, end, segment.head.stream.replid, first)
+        };
+        let begins_empty = earliest.head.begins_empty
+            || all.iter().any(|segment| segment.head.begins_empty && begins_there(segment));
+        if begins_empty && first <= wanted {
             segments.reverse();
             return Ok(Way { base: None, start: first, segments });
         }
