@@ -149,6 +149,7 @@ fn functions_pass_through_the_node_unread() {
     promote(&middle);
     follow(&another, middle.port()).unwrap();
     wait_for_link(&another).unwrap();
+    promote(&another);
     assert_eq!(another.client().unwrap().ask_integer(&["FCALL", "two", "0"]).unwrap(), 1);
     assert_eq!(another.client().unwrap().ask_integer(&["FCALL", "one", "0"]).unwrap(), 7);
     follow(&middle, master.port()).unwrap();

@@ -195,7 +195,7 @@ fn history_alone_is_enough_to_go_back_with() {
     // Its stream began empty.
     old_master_returns(ServerKind::Redis70, &options);
     // A dump was saved on the way, and another behind the last common byte.
-    let old = node(&options);
+    let mut old = node(&options);
     let new = peer(ServerKind::Redis70);
     follow(&new, old.port()).unwrap();
     wait_for_link(&new).unwrap();
@@ -206,15 +206,27 @@ fn history_alone_is_enough_to_go_back_with() {
     for round in 1..=2 {
         promote(&new);
         write_to(&old, "orphaned");
+        let saves = || info_number(&old, "persistence", "rdb_saves").unwrap();
+        let saved_before = saves();
+        if round == 2 {
+            old.client().unwrap().ask(&["SAVE"]).unwrap();
+        }
         write_to(&new, "chosen");
         let before = SyncCounters::of(&new).unwrap();
         follow(&old, new.port()).unwrap();
         ensure_continued(&old, &new, before, round);
+        if round == 2 {
+            // The dump of what was given up is replaced.
+            until("another dump", || Ok(saves() >= saved_before + 2)).unwrap();
+        }
         promote(&old);
         follow(&new, old.port()).unwrap();
         wait_for_link(&new).unwrap();
         ensure_same_data(&old, &new).unwrap();
     }
+    let data = digest(&mut old.client().unwrap()).unwrap();
+    old.crash_and_restart().unwrap();
+    assert_eq!(digest(&mut old.client().unwrap()).unwrap(), data, "{}", old.log_tail());
 }
 
 fn rewrite(server: &Server) {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use rejoin_persistence::files::{lost, rewind::BaseAt};
-use rejoin_protocol::{ByteCount, DbIndex, Offset};
+use rejoin_protocol::{ByteCount, DbIndex, Offset, ReplicationId};
 use rejoin_replication::{Divergence, Position};
 
 use super::{Keeps, stream_name_of};
@@ -132,7 +132,17 @@ impl Shard {
         if !is_live {
             self.begin_base();
         }
+        self.replace_dump_of_lost_tail(place.offset);
         Ok(Position { replid: self.lineage.current(), offset: place.offset })
+    }
+
+    /// With `appendonly no` a start would load the dump that was saved last: not one of what was given up.
+    fn replace_dump_of_lost_tail(&mut self, at: Offset) {
+        let is_history = self.disk.as_ref().is_some_and(|disk| disk.keeps == Keeps::History);
+        let is_lost = |(_, offset): &(ReplicationId, Offset)| *offset > at;
+        if is_history && history::read_saved(&*self.storage).as_ref().is_some_and(is_lost) {
+            self.save_in_background();
+        }
     }
 
     /// For INFO: what lost tails are kept.
