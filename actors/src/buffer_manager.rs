@@ -1,9 +1,10 @@
 //! `BufferManager`: the log's budgets in memory and on disk, and which reader holds how much of it.
 //!
-//! Of the history it removes, every few seconds, what is over the limits of `repl-history-size` and `repl-history-age`.
+//! The log itself keeps its budget. A reader that lags further reads from files and costs nothing; where there are none,
+//! the blocks that it has yet to read live for it alone, so one that lags too far then is given up, with both numbers.
 //!
-//! The log itself keeps its budget; what lags behind that is kept alive by the cursors that still read it. Until the
-//! log has files, such a reader costs memory, so one that lags too far is given up, with both numbers.
+//! Of the history it removes, every few seconds, what is over the limits of `repl-history-size` and `repl-history-age`, but
+//! not what a reader has yet to read; beyond `repl-history-hard-size` the slowest reader is given up instead.
 
 use std::{
     collections::BTreeMap,
@@ -15,11 +16,11 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use rejoin_commands::settings::OutputLimit;
 use rejoin_persistence::{
-    files::history::{self, HistoryLimits},
+    files::history::{self, HistoryLimits, Trimmed},
     log::LogHandle,
     storage::Storage,
 };
-use rejoin_protocol::{NextOffset, ReplicaId};
+use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
 
 use tokio::sync::mpsc;
 
@@ -38,6 +39,9 @@ use crate::{
 /// How often the history is looked at.
 const TRIM_PERIOD: Duration = Duration::from_secs(10);
 
+/// What a reader without files may lag when nobody has set a limit.
+const LAG_WITHOUT_FILES_MAX: ByteCount = ByteCount::new(256 << 20);
+
 /// Owns the log's budget.
 pub struct BufferManager {
     log: LogHandle,
@@ -55,8 +59,10 @@ pub struct BufferManager {
 }
 
 /// One reader of the log; a report of its place comes each second.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reader {
+    /// The byte it reads next.
+    at: NextOffset,
     /// Since when it lags more than the soft limit.
     over_soft_since: Option<Instant>,
 }
@@ -105,9 +111,12 @@ impl BufferManager {
     fn trim_history(&mut self) {
         let Some(limits) = self.history else { return };
         let folder = Path::new(HISTORY_FOLDER);
-        let trimmed = history::trim(&*self.storage, folder, limits, unix_now(), &|_| false);
+        let trimmed = history::trim(&*self.storage, folder, limits, unix_now(), self.log.wanted_from());
         match trimmed {
-            Ok((bytes, files)) => {
+            Ok(Trimmed { bytes, files, took_from_reader }) => {
+                if took_from_reader {
+                    self.give_up_slowest(ByteCount::new(limits.hard_max()));
+                }
                 // A later one says the same.
                 let _ = self.shard.try_send(ShardMessage::HistoryKept { bytes, files });
             }
@@ -115,16 +124,41 @@ impl BufferManager {
         }
     }
 
-    fn note(&mut self, replica: ReplicaId, at: NextOffset) {
-        let reader = self.cursors.entry(replica).or_default();
-        let Some(limit) = self.lag_limit else {
-            reader.over_soft_since = None;
-            return;
-        };
-        let lag_bytes = self.log.visible().since(at.prior()).get();
-        if let Some(lag_bytes_max) = reader.exceeds(limit, lag_bytes, Instant::now()) {
-            tell(&self.stalled, ReplicaStalled { replica, lag_bytes, lag_bytes_max }, WhenFull::Complain);
+    /// The history that the slowest reader has yet to read is over its hard limit, and goes.
+    fn give_up_slowest(&mut self, lag_max: ByteCount) {
+        if let Some((&replica, reader)) = self.cursors.iter().min_by_key(|(_, reader)| reader.at) {
+            self.report_stalled(replica, reader.at, lag_max, "repl-history-hard-size");
         }
+    }
+
+    fn note(&mut self, replica: ReplicaId, at: NextOffset, holds_memory: bool) {
+        let reader = self.cursors.entry(replica).or_insert(Reader { at, over_soft_since: None });
+        reader.at = at;
+        let lag = self.log.visible().since(at.prior());
+        let exceeded = match self.lag_limit {
+            Some(limit) => reader
+                .exceeds(limit, lag.get(), Instant::now())
+                .map(|max| (ByteCount::new(max), "client-output-buffer-limit replica")),
+            None => (holds_memory && lag > LAG_WITHOUT_FILES_MAX).then_some((
+                LAG_WITHOUT_FILES_MAX,
+                "the memory that a replica may hold without repl-history",
+            )),
+        };
+        self.settle();
+        if let Some((lag_max, limit)) = exceeded {
+            self.report_stalled(replica, at, lag_max, limit);
+        }
+    }
+
+    fn report_stalled(&self, replica: ReplicaId, at: NextOffset, lag_max: ByteCount, limit: &'static str) {
+        let lag = self.log.visible().since(at.prior());
+        let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: lag_max.get(), limit };
+        tell(&self.stalled, report, WhenFull::Complain);
+    }
+
+    /// What is wanted is kept in files.
+    fn settle(&self) {
+        self.log.set_wanted_from(self.cursors.values().map(|reader| reader.at).min());
     }
 }
 
@@ -141,7 +175,7 @@ impl Handler<OpenCursor> for BufferManager {
     type Result = ();
 
     fn handle(&mut self, opened: OpenCursor, _: &mut Self::Context) {
-        self.note(opened.replica, opened.at);
+        self.note(opened.replica, opened.at, false);
     }
 }
 
@@ -151,7 +185,7 @@ impl Handler<MoveCursor> for BufferManager {
     fn handle(&mut self, moved: MoveCursor, _: &mut Self::Context) {
         // A message that was under way when the session ended opens nothing again.
         if self.cursors.contains_key(&moved.replica) {
-            self.note(moved.replica, moved.at);
+            self.note(moved.replica, moved.at, moved.holds_memory);
         }
     }
 }
@@ -161,6 +195,7 @@ impl Handler<CloseCursor> for BufferManager {
 
     fn handle(&mut self, closed: CloseCursor, _: &mut Self::Context) {
         self.cursors.remove(&closed.replica);
+        self.settle();
     }
 }
 
@@ -183,14 +218,15 @@ mod tests {
     fn a_soft_limit_gives_time_and_a_hard_one_none() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let mut reader = Reader::default();
-        assert_eq!(reader.exceeds(LIMIT, 99, at(0)), None);
-        assert_eq!(reader.exceeds(LIMIT, 9, at(4)), None, "it caught up in between");
-        assert_eq!(reader.exceeds(LIMIT, 10, at(5)), None);
-        assert_eq!(reader.exceeds(LIMIT, 99, at(10)), None);
-        assert_eq!(reader.exceeds(LIMIT, 99, at(11)), Some(10));
-        assert_eq!(Reader::default().exceeds(LIMIT, 100, at(0)), Some(100));
+        let reader = || Reader { at: NextOffset::FIRST, over_soft_since: None };
+        let mut patient = reader();
+        assert_eq!(patient.exceeds(LIMIT, 99, at(0)), None);
+        assert_eq!(patient.exceeds(LIMIT, 9, at(4)), None, "it caught up in between");
+        assert_eq!(patient.exceeds(LIMIT, 10, at(5)), None);
+        assert_eq!(patient.exceeds(LIMIT, 99, at(10)), None);
+        assert_eq!(patient.exceeds(LIMIT, 99, at(11)), Some(10));
+        assert_eq!(reader().exceeds(LIMIT, 100, at(0)), Some(100));
         let none = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
-        assert_eq!(reader.exceeds(none, u64::MAX, at(99)), None);
+        assert_eq!(patient.exceeds(none, u64::MAX, at(99)), None);
     }
 }

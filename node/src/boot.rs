@@ -143,6 +143,7 @@ impl Node {
             budget: SetBudget::of(&settings),
             storage: storage.clone(),
             settings: live_settings.subscribe(),
+            log_folder: settings.log.folder.clone().into(),
             dir: dir.clone(),
             shard: shard_sender.clone(),
             links: links_sender.clone(),

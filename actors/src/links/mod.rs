@@ -7,6 +7,7 @@
 
 pub mod acks;
 pub(crate) mod loader;
+pub(crate) mod log_reader;
 pub mod run;
 pub(crate) mod session;
 pub mod ticker;

@@ -1,12 +1,11 @@
 //! What the `BufferManager` actor is told.
 
 use actix::Message;
-use rejoin_commands::{
-    Settings,
-    settings::{LogSettings, OutputLimit},
-};
+use rejoin_commands::{Settings, settings::OutputLimit};
 use rejoin_persistence::files::history::HistoryLimits;
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+
+use crate::shard::limits_of;
 
 /// A session reads the log from here on. From its link.
 #[derive(Clone, Copy, Debug, Message)]
@@ -26,6 +25,8 @@ pub struct MoveCursor {
     pub replica: ReplicaId,
     /// The byte it reads next.
     pub at: NextOffset,
+    /// Whether memory lives for it: files do not serve it.
+    pub holds_memory: bool,
 }
 
 /// A session reads no more. From its link.
@@ -52,12 +53,10 @@ impl SetBudget {
     /// What the settings say.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let LogSettings { keeps_history, history_bytes_max, history_seconds_max, .. } = settings.log;
         Self {
             hot: ByteCount::new(settings.repl_backlog_bytes),
             lag_limit: settings.replica_limit(),
-            history: keeps_history
-                .then_some(HistoryLimits { bytes_max: history_bytes_max, seconds_max: history_seconds_max }),
+            history: settings.log.keeps_history.then(|| limits_of(settings)),
         }
     }
 }

@@ -15,9 +15,9 @@ fn every_default_field_shows_its_rows_default() {
 fn no_name_stands_twice_and_all_of_redis_are_there() {
     let names = Settings::default().names();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size, three of repl-history, rdb-skip-unsupported,
+    // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size, four of repl-history, rdb-skip-unsupported,
     // repl-max-concurrent-full-syncs and repl-enforce-output-limit.
-    assert_eq!(names.len(), 194 + 10);
+    assert_eq!(names.len(), 194 + 11);
 }
 
 #[test]
