@@ -219,6 +219,7 @@ impl Master {
         let join = JoinSnapshot {
             replica,
             target: target_of(&attach.hello),
+            knows_seed: attach.hello.capa_rejoin,
             capa_eof: attach.hello.capa_eof,
             deliver,
         };
