@@ -128,12 +128,19 @@ fn follow_and_forget(mut stream: TcpStream, number: u64) {
     let mut hello = Vec::new();
     encode_command(&mut hello, &["REPLCONF", "listening-port", &(10_000 + number).to_string()]);
     encode_command(&mut hello, &["REPLCONF", "capa", "eof", "capa", "psync2"]);
-    encode_command(&mut hello, &["PSYNC", "?", "-1"]);
+    let mut request = Vec::new();
+    encode_command(&mut request, &["PSYNC", "?", "-1"]);
     let mut acknowledgement = Vec::new();
     encode_command(&mut acknowledgement, &["REPLCONF", "ACK", "0"]);
     let mut buffer = vec![0; 256 << 10];
     let mut next_ack = Instant::now();
-    if stream.write_all(&hello).is_err() || stream.set_read_timeout(Some(ACK_PERIOD)).is_err() {
+    // A stock server refuses PSYNC to who has replies outstanding.
+    let begun = stream
+        .write_all(&hello)
+        .and_then(|()| stream.read_exact(&mut [0; "+OK\r\n+OK\r\n".len()]))
+        .and_then(|()| stream.write_all(&request))
+        .and_then(|()| stream.set_read_timeout(Some(ACK_PERIOD)));
+    if begun.is_err() {
         return;
     }
     loop {
