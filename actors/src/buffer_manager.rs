@@ -20,7 +20,7 @@ use rejoin_persistence::{
     log::LogHandle,
     storage::Storage,
 };
-use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+use rejoin_protocol::{NextOffset, ReplicaId};
 
 use tokio::sync::mpsc;
 
@@ -40,7 +40,7 @@ use crate::{
 const TRIM_PERIOD: Duration = Duration::from_secs(10);
 
 /// What a reader without files may lag when nobody has set a limit.
-const LAG_WITHOUT_FILES_MAX: ByteCount = ByteCount::new(256 << 20);
+const LAG_WITHOUT_FILES_MAX: u64 = 256 << 20;
 
 /// Owns the log's budget.
 pub struct BufferManager {
@@ -61,7 +61,7 @@ pub struct BufferManager {
 /// One reader of the log; a report of its place comes each second.
 #[derive(Debug)]
 struct Reader {
-    /// The byte it reads next.
+    /// The byte that it reads next.
     at: NextOffset,
     /// Since when it lags more than the soft limit.
     over_soft_since: Option<Instant>,
@@ -115,7 +115,7 @@ impl BufferManager {
         match trimmed {
             Ok(Trimmed { bytes, files, took_from_reader }) => {
                 if took_from_reader {
-                    self.give_up_slowest(ByteCount::new(limits.hard_max()));
+                    self.give_up_slowest(limits.hard_max());
                 }
                 // A later one says the same.
                 let _ = self.shard.try_send(ShardMessage::HistoryKept { bytes, files });
@@ -125,35 +125,37 @@ impl BufferManager {
     }
 
     /// The history that the slowest reader has yet to read is over its hard limit, and goes.
-    fn give_up_slowest(&mut self, lag_max: ByteCount) {
+    fn give_up_slowest(&mut self, lag_bytes_max: u64) {
         if let Some((&replica, reader)) = self.cursors.iter().min_by_key(|(_, reader)| reader.at) {
-            self.report_stalled(replica, reader.at, lag_max, "repl-history-hard-size");
+            self.report_stalled(replica, reader.at, lag_bytes_max, "repl-history-hard-size");
         }
     }
 
     fn note(&mut self, replica: ReplicaId, at: NextOffset, holds_memory: bool) {
+        let lag_bytes = self.log.visible().since(at.prior()).get();
         let reader = self.cursors.entry(replica).or_insert(Reader { at, over_soft_since: None });
         reader.at = at;
-        let lag = self.log.visible().since(at.prior());
         let exceeded = match self.lag_limit {
             Some(limit) => reader
-                .exceeds(limit, lag.get(), Instant::now())
-                .map(|max| (ByteCount::new(max), "client-output-buffer-limit replica")),
-            None => (holds_memory && lag > LAG_WITHOUT_FILES_MAX).then_some((
-                LAG_WITHOUT_FILES_MAX,
-                "the memory that a replica may hold without repl-history",
-            )),
+                .exceeds(limit, lag_bytes, Instant::now())
+                .map(|bytes_max| (bytes_max, "client-output-buffer-limit replica")),
+            None => {
+                reader.over_soft_since = None;
+                (holds_memory && lag_bytes > LAG_WITHOUT_FILES_MAX).then_some((
+                    LAG_WITHOUT_FILES_MAX,
+                    "the memory that a replica may hold without repl-history",
+                ))
+            }
         };
-        self.settle();
-        if let Some((lag_max, limit)) = exceeded {
-            self.report_stalled(replica, at, lag_max, limit);
+        if let Some((lag_bytes_max, limit)) = exceeded {
+            self.report_stalled(replica, at, lag_bytes_max, limit);
         }
+        self.settle();
     }
 
-    fn report_stalled(&self, replica: ReplicaId, at: NextOffset, lag_max: ByteCount, limit: &'static str) {
-        let lag = self.log.visible().since(at.prior());
-        let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: lag_max.get(), limit };
-        tell(&self.stalled, report, WhenFull::Complain);
+    fn report_stalled(&self, replica: ReplicaId, at: NextOffset, lag_bytes_max: u64, limit: &'static str) {
+        let lag_bytes = self.log.visible().since(at.prior()).get();
+        tell(&self.stalled, ReplicaStalled { replica, lag_bytes, lag_bytes_max, limit }, WhenFull::Complain);
     }
 
     /// What is wanted is kept in files.
@@ -214,19 +216,22 @@ mod tests {
 
     const LIMIT: OutputLimit = OutputLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 5 };
 
+    fn fresh() -> Reader {
+        Reader { at: NextOffset::FIRST, over_soft_since: None }
+    }
+
     #[test]
     fn a_soft_limit_gives_time_and_a_hard_one_none() {
         let begun = Instant::now();
         let at = |seconds| begun + Duration::from_secs(seconds);
-        let reader = || Reader { at: NextOffset::FIRST, over_soft_since: None };
-        let mut patient = reader();
-        assert_eq!(patient.exceeds(LIMIT, 99, at(0)), None);
-        assert_eq!(patient.exceeds(LIMIT, 9, at(4)), None, "it caught up in between");
-        assert_eq!(patient.exceeds(LIMIT, 10, at(5)), None);
-        assert_eq!(patient.exceeds(LIMIT, 99, at(10)), None);
-        assert_eq!(patient.exceeds(LIMIT, 99, at(11)), Some(10));
-        assert_eq!(reader().exceeds(LIMIT, 100, at(0)), Some(100));
+        let mut reader = fresh();
+        assert_eq!(reader.exceeds(LIMIT, 99, at(0)), None);
+        assert_eq!(reader.exceeds(LIMIT, 9, at(4)), None, "it caught up in between");
+        assert_eq!(reader.exceeds(LIMIT, 10, at(5)), None);
+        assert_eq!(reader.exceeds(LIMIT, 99, at(10)), None);
+        assert_eq!(reader.exceeds(LIMIT, 99, at(11)), Some(10));
+        assert_eq!(fresh().exceeds(LIMIT, 100, at(0)), Some(100));
         let none = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
-        assert_eq!(patient.exceeds(none, u64::MAX, at(99)), None);
+        assert_eq!(reader.exceeds(none, u64::MAX, at(99)), None);
     }
 }

@@ -45,10 +45,10 @@ pub struct ControlSeed {
     pub budget: SetBudget,
     /// Where files are kept.
     pub storage: Arc<dyn Storage>,
-    /// What CONFIG SET changes.
-    pub settings: LiveSettingsReader,
     /// `appenddirname`: where the log's live segments lie there.
     pub log_folder: std::path::PathBuf,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// Where snapshots for replicas without `capa eof` are put for a while.
     pub dir: std::path::PathBuf,
     /// The shard's inbox.

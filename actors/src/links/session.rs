@@ -180,6 +180,7 @@ impl Feeding {
 
     async fn run(&mut self) -> Outcome<String> {
         let mut input = Vec::with_capacity(READ_BYTES);
+        let mut growing = self.context.grown.subscribe();
         let mut settings = self.context.settings.clone();
         loop {
             self.handle_events();
@@ -216,6 +217,12 @@ impl Feeding {
                 }
                 awaited = await_more(&mut self.awaited, &mut self.feed, &mut self.grown), if !has_output => {
                     self.handle_awaited(awaited)?;
+                }
+                // The log grows while the replica takes nothing: what it has yet to read shall not pile up in memory.
+                Ok(()) = growing.changed(), if has_output => {
+                    if let Some(log) = &mut self.log {
+                        log.tend();
+                    }
                 }
                 // An error would mean that the shard is gone, and with it the node.
                 Ok(()) = settings.changed() => {
