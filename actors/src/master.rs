@@ -2,6 +2,8 @@
 //!
 //! The decisions are `MasterCore`'s; this shell opens cursors, hands sessions to the links, and keeps INFO up to date.
 
+mod bases;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
@@ -12,7 +14,9 @@ use rejoin_persistence::{
     segment::StreamName,
 };
 use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
-use rejoin_replication::{AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted};
+use rejoin_replication::{
+    AttachDecision, BaseTerms, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -20,18 +24,20 @@ use crate::{
     events::PartGuard,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
-        aof_sender::{FindHistory, NoHistory},
+        aof_sender::{FindBase, FindHistory, NoHistory},
         buffer_manager::{CloseCursor, OpenCursor},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AdoptLineage, AttachReplica, Demote, Promote, ReplaceLineage, ReplicaLost, ReplicaProgress,
-            ReplicaStalled, UpstreamDown,
+            AdoptLineage, AttachReplica, BaseAnswered, Demote, Promote, ReplaceLineage, ReplicaLost,
+            ReplicaProgress, ReplicaStalled, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
     },
     shard::{log_files::stream_name_of, unix_now},
 };
+
+use bases::{AwaitingBase, Joining};
 
 /// What the `Master` begins with.
 pub struct MasterSeed {
@@ -53,6 +59,8 @@ pub struct MasterSeed {
     pub join: Recipient<JoinSnapshot>,
     /// The `AofSender`.
     pub find_history: Recipient<FindHistory>,
+    /// The `AofSender`.
+    pub find_base: Recipient<FindBase>,
     /// The `BufferManager`.
     pub open_cursor: Recipient<OpenCursor>,
     /// The `BufferManager`.
@@ -70,7 +78,11 @@ pub struct Master {
     /// Replicas that want history, until the `AofSender` has answered.
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
-    awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
+    awaiting_admission: BTreeMap<ReplicaId, Joining>,
+    /// Replicas that may begin with a base, until the `AofSender` has answered; their sessions run already.
+    awaiting_base: BTreeMap<ReplicaId, AwaitingBase>,
+    /// Our own; set when we start.
+    address: Option<Recipient<BaseAnswered>>,
 }
 
 impl Master {
@@ -83,6 +95,8 @@ impl Master {
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
+            awaiting_base: BTreeMap::new(),
+            address: None,
         }
     }
 
@@ -204,7 +218,8 @@ impl Master {
 
     fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
         let replica = attach.replica;
-        tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync: a snapshot will be sent");
+        tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync");
+        let terms = BaseTerms::of(self.core.lineage(), attach.wanted, &attach.hello);
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
         let join = JoinSnapshot {
             replica,
@@ -215,10 +230,11 @@ impl Master {
         };
         let is_legacy = attach.wanted == Wanted::LegacySync;
         self.serve(attach, SessionStart::Full { is_legacy, snapshot });
+        let joining = Joining { join, terms };
         if admitted {
-            tell(&self.seed.join, join, WhenFull::Complain);
+            self.begin_payload(joining);
         } else {
-            self.awaiting_admission.insert(replica, join);
+            self.awaiting_admission.insert(replica, joining);
         }
     }
 
@@ -237,8 +253,8 @@ impl Master {
     /// After every message: lets waiting replicas join, and tells INFO.
     fn settle(&mut self) {
         while let Some(replica) = self.core.poll_admitted() {
-            if let Some(join) = self.awaiting_admission.remove(&replica) {
-                tell(&self.seed.join, join, WhenFull::Complain);
+            if let Some(joining) = self.awaiting_admission.remove(&replica) {
+                self.begin_payload(joining);
             }
         }
         let now = (unix_now(), self.seed.clock.now());
@@ -289,6 +305,7 @@ impl Actor for Master {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        self.address = Some(context.address().recipient());
         context.set_mailbox_capacity(MAILBOX_MAX);
     }
 }
@@ -325,6 +342,7 @@ impl Handler<ReplicaLost> for Master {
             );
         }
         self.awaiting_admission.remove(&replica);
+        self.awaiting_base.remove(&replica);
         self.awaiting_history.remove(&replica);
         self.settle();
     }
