@@ -105,6 +105,9 @@ fn go_back(plan: &RewindPlan, wanted: &mut Wanted) -> Result<Rewound, String> {
         "Going back: the data is rebuilt from what is kept, while ours goes on serving"
     );
     let (keyspace, db) = rebuild(plan, &way, wanted)?;
+    if wanted.is_closed() {
+        return Err("another master is followed by now".to_owned());
+    }
     let segment = way.segment_at(at).ok_or("the offset lies in no segment")?;
     let chain = segment.chain_at(at).map_err(|flaw| flaw.to_string())?;
     let tail = way.tail(at, plan.tail_bytes_max).map_err(|flaw| flaw.to_string())?;

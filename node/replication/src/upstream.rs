@@ -494,6 +494,8 @@ impl Upstream {
                 self.events.push_back(UpstreamEvent::Diverged { divergence, master });
                 return Ok(());
             }
+            // Who is to become our master becomes it by being asked.
+            Relation::Behind { .. } if self.settings.is_failover => {}
             Relation::Behind { master } => {
                 let said = format!("it is at {master} of our stream, and we are at {}", from.prior());
                 return Err(UpstreamError::TryLater { phase: self.phase, said });
