@@ -153,6 +153,8 @@ fn a_target_that_dies_in_the_middle_is_called_off() {
     client.ask(&["SET", "it", "lacks"]).unwrap();
     client.ask(&["FAILOVER", "TO", "127.0.0.1", &port, "FORCE", "TIMEOUT", "1"]).unwrap();
     wait_for_line(&master, "time out exceeded, failing over.");
+    // Not by SIGTERM, to which it could still come to after it has taken over.
+    replica.signal(Signal::KILL).unwrap();
     replica.stop();
     assert_eq!(
         (role(&master), failover_state(&master)),
