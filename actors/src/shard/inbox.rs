@@ -229,6 +229,7 @@ impl Shard {
         if !self.is_following(following) || !self.lineage.adopt(replid, at) {
             return;
         }
+        tracing::info!("Master replication ID changed to {replid}");
         self.engine.status.replid = replid;
         self.rename_log();
         let name = self.log.begin_name();
