@@ -207,6 +207,7 @@ impl Handler<SetBudget> for BufferManager {
     fn handle(&mut self, budget: SetBudget, _: &mut Self::Context) {
         self.log.set_budget(budget.hot);
         (self.lag_limit, self.history) = (budget.lag_limit, budget.history);
+        self.trim_history();
     }
 }
 

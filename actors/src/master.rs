@@ -2,6 +2,8 @@
 //!
 //! The decisions are `MasterCore`'s; this shell opens cursors, hands sessions to the links, and keeps INFO up to date.
 
+mod bases;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
@@ -13,8 +15,8 @@ use rejoin_persistence::{
 };
 use rejoin_protocol::{ByteCount, Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
 use rejoin_replication::{
-    AttachDecision, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Rung,
-    Wanted,
+    AttachDecision, BaseTerms, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore,
+    ReplicaHello, Rung, Wanted,
 };
 use rejoin_transports::Endpoint;
 use tokio::sync::{mpsc, oneshot};
@@ -25,18 +27,20 @@ use crate::{
     live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
-        aof_sender::{FindHistory, NoHistory},
+        aof_sender::{FindBase, FindHistory, NoHistory},
         buffer_manager::{CloseCursor, OpenCursor},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AbortFailover, AdoptLineage, AttachReplica, Demote, LiveSettingsChanged, Promote, ReplaceLineage,
-            ReplicaLost, ReplicaProgress, ReplicaStalled, StartFailover, UpstreamDown,
+            AbortFailover, AdoptLineage, AttachReplica, BaseAnswered, Demote, LiveSettingsChanged, Promote,
+            ReplaceLineage, ReplicaLost, ReplicaProgress, ReplicaStalled, StartFailover, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
     },
     shard::{log_files::stream_name_of, unix_now},
 };
+
+use bases::{AwaitingBase, Joining};
 
 /// What the `Master` begins with.
 pub struct MasterSeed {
@@ -56,6 +60,8 @@ pub struct MasterSeed {
     pub join: Recipient<JoinSnapshot>,
     /// The `AofSender`.
     pub find_history: Recipient<FindHistory>,
+    /// The `AofSender`.
+    pub find_base: Recipient<FindBase>,
     /// The `BufferManager`.
     pub open_cursor: Recipient<OpenCursor>,
     /// The `BufferManager`.
@@ -73,7 +79,11 @@ pub struct Master {
     /// Replicas that want history, until the `AofSender` has answered.
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
-    awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
+    awaiting_admission: BTreeMap<ReplicaId, Joining>,
+    /// Replicas that may begin with a base, until the `AofSender` has answered; their sessions run already.
+    awaiting_base: BTreeMap<ReplicaId, AwaitingBase>,
+    /// Our own; set when we start.
+    address: Option<Recipient<BaseAnswered>>,
     /// A failover that looks for its target, and its number.
     failover: Option<(u64, Failover)>,
 }
@@ -89,6 +99,8 @@ impl Master {
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
+            awaiting_base: BTreeMap::new(),
+            address: None,
             failover: None,
         }
     }
@@ -211,8 +223,7 @@ impl Master {
             %replica, %reason, admitted,
             "Full resync requested by replica {}", shown_as(&attach.hello, &attach.peer)
         );
-        // Its bytes are counted as they are sent.
-        self.core.handle_rung_taken(Rung::Snapshot, ByteCount::ZERO);
+        let terms = BaseTerms::of(self.core.lineage(), attach.wanted, &attach.hello);
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
         let join = JoinSnapshot {
             replica,
@@ -223,10 +234,11 @@ impl Master {
         };
         let is_legacy = attach.wanted == Wanted::LegacySync;
         self.serve(attach, SessionStart::Full { is_legacy, snapshot });
+        let joining = Joining { join, terms };
         if admitted {
-            tell(&self.seed.join, join, WhenFull::Complain);
+            self.begin_payload(joining);
         } else {
-            self.awaiting_admission.insert(replica, join);
+            self.awaiting_admission.insert(replica, joining);
         }
     }
 
@@ -295,14 +307,13 @@ impl Master {
     fn settle(&mut self) {
         self.look_for_target();
         while let Some(replica) = self.core.poll_admitted() {
-            if let Some(join) = self.awaiting_admission.remove(&replica) {
-                tell(&self.seed.join, join, WhenFull::Complain);
+            if let Some(joining) = self.awaiting_admission.remove(&replica) {
+                self.begin_payload(joining);
             }
         }
         let now = (unix_now(), self.seed.clock.now());
         let counters = self.core.counters();
         let status = MasterStatus {
-            second: self.core.lineage().second(),
             replicas: self
                 .core
                 .replicas()
@@ -367,6 +378,7 @@ impl Actor for Master {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        self.address = Some(context.address().recipient());
         context.set_mailbox_capacity(MAILBOX_MAX);
     }
 }
@@ -384,7 +396,7 @@ impl Handler<ReplicaProgress> for Master {
     type Result = ();
 
     fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
-        self.core.handle_rung_bytes(Rung::Snapshot, progress.payload);
+        self.core.handle_payload_sent(progress.replica, progress.payload);
         self.core.handle_state(progress.replica, progress.state);
         self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
         self.settle();
@@ -403,6 +415,7 @@ impl Handler<ReplicaLost> for Master {
             );
         }
         self.awaiting_admission.remove(&replica);
+        self.awaiting_base.remove(&replica);
         self.awaiting_history.remove(&replica);
         self.settle();
     }

@@ -33,7 +33,9 @@ use crate::{
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
         shard::{ShardMessage, SnapshotTaken},
-        snapshotter::{BeginSnapshot, CancelSnapshots, JoinSnapshot, SnapshotEnded, SnapshotFeed},
+        snapshotter::{
+            BeginSnapshot, CancelSnapshots, FeedPayload, JoinSnapshot, SnapshotEnded, SnapshotFeed,
+        },
     },
 };
 
@@ -130,7 +132,9 @@ impl Snapshotter {
             let (form_sender, form) = oneshot::channel();
             let (chunk_sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT_MAX);
             let (whole_sender, is_whole) = oneshot::channel();
-            if deliver.send(SnapshotFeed { position, cursor, form, chunks, is_whole }).is_ok() {
+            let payload = FeedPayload::Encoded { form, chunks, is_whole };
+            let feed = SnapshotFeed { position, at: cursor.bookmark(), held: Some(cursor), payload };
+            if deliver.send(feed).is_ok() {
                 receivers.push(Receiver {
                     replica,
                     form: form_sender,

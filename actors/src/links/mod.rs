@@ -6,6 +6,7 @@
 //! what replicas acknowledge.
 
 pub mod acks;
+pub(crate) mod file_payload;
 pub(crate) mod loader;
 pub(crate) mod log_reader;
 pub mod run;

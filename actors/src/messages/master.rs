@@ -5,6 +5,8 @@ use rejoin_protocol::{ByteCount, Offset, ReplicaId, ReplicationId};
 use rejoin_replication::{FailoverOrder, Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
 
+use crate::messages::aof_sender::FoundBase;
+
 /// A replica asked for the stream; its connection comes along. From the shard.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -126,3 +128,13 @@ pub struct ReplaceLineage {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct UpstreamDown;
+
+/// Whether a replica's full sync can begin with a base. From the `Master`'s own question to the `AofSender`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct BaseAnswered {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// The base, or in words for the log why there is none.
+    pub answer: Result<FoundBase, String>,
+}

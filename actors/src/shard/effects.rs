@@ -171,7 +171,7 @@ impl Shard {
             at.next()
         );
         self.lineage.shift(replid, at);
-        self.engine.status.replid = replid;
+        self.tell_names();
         self.engine.log.set_selected(None);
         let name = self.log.begin_name();
         self.rename_log();

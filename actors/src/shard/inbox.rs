@@ -120,10 +120,6 @@ impl Shard {
 
     fn note_master_status(&mut self, status: MasterStatus) {
         let told = &mut self.engine.status;
-        (told.replid2, told.second_offset) = match status.second {
-            Some((replid, from)) => (replid, Some(from)),
-            None => (ReplicationId::NONE, None),
-        };
         let older = std::mem::replace(&mut told.replicas, status.replicas);
         told.syncs.add_since(&self.syncs_told, &status.syncs);
         self.syncs_told = status.syncs;
@@ -132,6 +128,16 @@ impl Shard {
         }
         self.merge_acks();
         self.answer_waiting();
+    }
+
+    /// INFO's names of the stream.
+    pub(crate) fn tell_names(&mut self) {
+        let told = &mut self.engine.status;
+        told.replid = self.lineage.current();
+        (told.replid2, told.second_offset) = match self.lineage.second() {
+            Some((replid, from)) => (replid, Some(from)),
+            None => (ReplicationId::NONE, None),
+        };
     }
 
     /// What replicas have acknowledged since we last looked.
@@ -211,7 +217,7 @@ impl Shard {
         self.has_masters_stream = replid.is_some();
         let replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
         self.lineage.replace(replid);
-        self.engine.status.replid = replid;
+        self.tell_names();
         self.unwritten.clear();
         let name = self.log.restart(offset);
         self.engine.log.restart(offset, None);
@@ -230,7 +236,7 @@ impl Shard {
             return;
         }
         tracing::info!("Master replication ID changed to {replid}");
-        self.engine.status.replid = replid;
+        self.tell_names();
         self.rename_log();
         let name = self.log.begin_name();
         self.control.adopt_lineage(AdoptLineage { replid, at, name });

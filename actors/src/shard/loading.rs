@@ -131,7 +131,7 @@ impl Shard {
         self.engine.replace_keyspace(keyspace);
         let Some(position) = summary.position else { return };
         self.lineage.replace(position.replid);
-        self.engine.status.replid = position.replid;
+        self.tell_names();
         let name = self.log.restart(position.offset);
         self.engine.status.hot_first = self.log_handle.first_held();
         self.engine.log.restart(position.offset, None);

@@ -501,7 +501,7 @@ impl Shard {
             .map(|(replid, last_valid)| Ancestor { replid: *replid, last_valid: *last_valid })
             .collect();
         self.lineage = Lineage::restore(place.stream.replid, ancestors);
-        self.engine.status.replid = place.stream.replid;
+        self.tell_names();
         let tail = gone_on.as_ref().map_or(&[][..], |gone_on| &gone_on.tail);
         let begin = Offset::new(place.offset.get() - tail.len() as u64);
         let name = self.log.restart(begin);

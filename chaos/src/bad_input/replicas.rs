@@ -70,9 +70,10 @@ fn wait_for_online(server: &Server, replica: &mut Client) -> Result<()> {
 }
 
 fn wait_for_none(server: &Server) -> Result<()> {
-    wait::until("all replicas to be gone", || {
-        Ok(info_number(server, "replication", "connected_slaves")? == 0)
-    })
+    wait::until(
+        "all replicas to be gone",
+        || Ok(info_number(server, "replication", "connected_slaves")? == 0),
+    )
 }
 
 /// Whether the server closes the connection of a replica that says this.
@@ -106,6 +107,7 @@ fn wait_for_close(replica: &Client) -> Result<()> {
 fn never_reads(server: &Server) -> Result<String> {
     let replica = follower(server)?;
     let mut writer = server.client()?;
+    writer.ask(&["CONFIG", "SET", "repl-backlog-size", "1mb"])?;
     let value = "v".repeat(LONG_VALUE_BYTES);
     for _ in 0..WRITTEN_BYTES / LONG_VALUE_BYTES {
         writer.ask(&["SET", "data:1", &value])?;

@@ -25,7 +25,7 @@ pub mod upstream;
 pub use excerpt::Excerpt;
 pub use failover::{Failover, FailoverAction, FailoverOrder};
 pub use follower::{FirstAck, Follower, FollowerError, FollowerSettings};
-pub use ladder::{FullReason, LogRange, Resync, Wanted, decide_resync};
+pub use ladder::{BaseOffer, BaseRefusal, BaseTerms, FullReason, LogRange, Resync, Wanted, decide_resync};
 pub use lineage::{Ancestor, Lineage};
 pub use master::{AttachDecision, MasterCore, ReplicaSummary, Rung, RungCount, SyncCounters};
 pub use reconnect::{Backoff, BackoffSettings, FullSyncAdmission};
