@@ -91,7 +91,9 @@ fn every_path(binary: &Binary) {
 
     master.client().unwrap().ask(&["FAILOVER"]).unwrap();
     wait_for_link(&master).unwrap();
-    let offset = info_number(&replica, "replication", "second_repl_offset").unwrap();
+    let shown = info(&replica, "replication").unwrap();
+    let offset = &shown["second_repl_offset"];
+    assert_eq!(shown["role"], "master", "{shown:?} {}{}", replica.log_tail(), master.log_tail());
     wait_for_lines(
         &master,
         &[

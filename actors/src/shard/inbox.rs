@@ -192,7 +192,8 @@ impl Shard {
     fn position(&self) -> Option<Position> {
         // What was applied and waits for the log is not to be sent again.
         let offset = self.visible().advance(ByteCount::of(self.unwritten.len()));
-        (self.has_masters_stream || offset > Offset::ZERO)
+        // Who is to take our place holds it, and be it nothing.
+        (self.has_masters_stream || offset > Offset::ZERO || self.engine.is_failing_over())
             .then_some(Position { replid: self.lineage.current(), offset })
     }
 
