@@ -4,10 +4,14 @@
 
 mod bases;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use rejoin_commands::node::status::ReplicaStatus;
+use rejoin_commands::node::status::{ReplicaStatus, RungStatus, SyncStatus};
 use rejoin_persistence::{
     log::{Bookmark, LogHandle},
     rdb::RdbTarget,
@@ -15,21 +19,23 @@ use rejoin_persistence::{
 };
 use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
 use rejoin_replication::{
-    AttachDecision, BaseTerms, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted,
+    AttachDecision, BaseTerms, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore,
+    ReplicaHello, Rung, Wanted,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Clock,
     events::PartGuard,
+    live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
         aof_sender::{FindBase, FindHistory, NoHistory},
         buffer_manager::{CloseCursor, OpenCursor},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AdoptLineage, AttachReplica, BaseAnswered, Demote, Promote, ReplaceLineage, ReplicaLost,
-            ReplicaProgress, ReplicaStalled, UpstreamDown,
+            AbortFailover, AdoptLineage, AttachReplica, BaseAnswered, Demote, LiveSettingsChanged, Promote,
+            ReplaceLineage, ReplicaLost, ReplicaProgress, ReplicaStalled, StartFailover, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
@@ -43,10 +49,8 @@ use bases::{AwaitingBase, Joining};
 pub struct MasterSeed {
     /// The stream's name.
     pub replid: ReplicationId,
-    /// Full syncs at a time.
-    pub full_syncs_max: usize,
-    /// `repl-timeout`.
-    pub repl_timeout: Duration,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// The node's clock.
     pub clock: Clock,
     /// Readers' end of the log.
@@ -79,8 +83,12 @@ pub struct Master {
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
     awaiting_admission: BTreeMap<ReplicaId, Joining>,
+    /// A failover that looks for its target, and its number.
+    failover: Option<(u64, Failover)>,
     /// Replicas that may begin with a base, until the `AofSender` has answered; their sessions run already.
     awaiting_base: BTreeMap<ReplicaId, AwaitingBase>,
+    /// Replicas whose payload is a base.
+    served_base: BTreeSet<ReplicaId>,
     /// Our own; set when we start.
     address: Option<Recipient<BaseAnswered>>,
 }
@@ -89,13 +97,16 @@ impl Master {
     /// A master of the stream `seed.replid`.
     #[must_use]
     pub fn new(seed: MasterSeed) -> Self {
+        let full_syncs_max = seed.settings.borrow().full_syncs_max;
         Self {
-            core: MasterCore::new(Lineage::new(seed.replid), seed.full_syncs_max),
+            core: MasterCore::new(Lineage::new(seed.replid), full_syncs_max),
             seed,
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
+            failover: None,
             awaiting_base: BTreeMap::new(),
+            served_base: BTreeSet::new(),
             address: None,
         }
     }
@@ -146,6 +157,7 @@ impl Master {
         match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
                 let bytes = cursor.lag();
+                self.core.handle_rung_taken(Rung::Continue, bytes);
                 tracing::info!(
                     %replica, peer = %attach.peer, %from, %bytes,
                     "Partial resynchronization request accepted: sending the missing bytes of backlog"
@@ -197,6 +209,7 @@ impl Master {
                     "Partial resynchronization request accepted: sending the missing bytes from files"
                 );
                 self.core.handle_history_granted(replica);
+                self.core.handle_rung_taken(Rung::History, at.lag());
                 let replid = self.core.lineage().current();
                 self.serve(attach, SessionStart::Continue { replid, from: at });
             }
@@ -225,6 +238,7 @@ impl Master {
             replica,
             target: target_of(&attach.hello),
             knows_seed: attach.hello.capa_rejoin,
+            omits_keys: attach.hello.rdb_without_data,
             capa_eof: attach.hello.capa_eof,
             deliver,
         };
@@ -240,18 +254,37 @@ impl Master {
 
     fn serve(&mut self, attach: AttachReplica, start: SessionStart) {
         let AttachReplica { replica, peer, hello, stream, unsent, received, .. } = attach;
-        let repl_timeout = self.seed.repl_timeout;
         let sent_stream = self.stream();
-        let serve =
-            ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, sent_stream, start };
+        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, sent_stream, start };
         if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
             tracing::error!(%replica, "the links do not listen: a replica was turned away");
             self.core.handle_lost(replica);
         }
     }
 
+    /// Whether a replica may take our place by now, or none will.
+    fn look_for_target(&mut self) {
+        let Some((failover, machine)) = &self.failover else { return };
+        let failover = *failover;
+        let decided = machine
+            .handle_replicas(self.core.replicas())
+            .or_else(|| machine.handle_timeout(self.seed.clock.now()));
+        let message = match decided {
+            None => return,
+            Some(FailoverAction::Demote { target, is_forced }) => {
+                ShardMessage::FailOver { failover, target, is_forced }
+            }
+            Some(FailoverAction::Abort { reason }) => ShardMessage::FailoverAborted { failover, reason },
+        };
+        self.failover = None;
+        if self.seed.shard.try_send(message).is_err() {
+            tracing::error!(failover, "the shard does not listen: FAILOVER ABORT ends the failover");
+        }
+    }
+
     /// After every message: lets waiting replicas join, and tells INFO.
     fn settle(&mut self) {
+        self.look_for_target();
         while let Some(replica) = self.core.poll_admitted() {
             if let Some(joining) = self.awaiting_admission.remove(&replica) {
                 self.begin_payload(joining);
@@ -265,16 +298,21 @@ impl Master {
                 .core
                 .replicas()
                 .map(|replica| ReplicaStatus {
+                    id: replica.id,
                     ip: replica.ip.clone(),
                     port: replica.port,
                     state: replica.state.info_name(),
                     offset: replica.offset_acked,
+                    offset_durable: Offset::ZERO,
                     acked_at: wall_time(now, replica.acked_at),
                 })
                 .collect(),
-            sync_full: counters.full,
-            sync_partial_ok: counters.partial_ok,
-            sync_partial_err: counters.partial_err,
+            syncs: SyncStatus {
+                full: counters.full,
+                partial_ok: counters.partial_ok,
+                partial_err: counters.partial_err,
+                rungs: counters.rungs.map(|rung| RungStatus { syncs: rung.syncs, bytes: rung.bytes.get() }),
+            },
         };
         // A later status says the same; the shard's inbox is only full while it is busy.
         let _ = self.seed.shard.try_send(ShardMessage::MasterStatus(Box::new(status)));
@@ -323,6 +361,9 @@ impl Handler<ReplicaProgress> for Master {
     type Result = ();
 
     fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
+        let is_base = self.served_base.contains(&progress.replica);
+        let rung = if is_base { Rung::Base } else { Rung::Snapshot };
+        self.core.handle_rung_bytes(rung, progress.payload);
         self.core.handle_state(progress.replica, progress.state);
         self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
         self.settle();
@@ -343,6 +384,7 @@ impl Handler<ReplicaLost> for Master {
         }
         self.awaiting_admission.remove(&replica);
         self.awaiting_base.remove(&replica);
+        self.served_base.remove(&replica);
         self.awaiting_history.remove(&replica);
         self.settle();
     }
@@ -367,6 +409,39 @@ impl Handler<Promote> for Master {
         self.name = promoted.name;
         let to_close = self.core.promote(promoted.replid, promoted.at);
         self.close(to_close, Some(promoted.at), "the stream goes on under a new replid");
+        self.settle();
+    }
+}
+
+impl Handler<StartFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, started: StartFailover, context: &mut Self::Context) {
+        let now = self.seed.clock.now();
+        let machine = Failover::new(now, started.order);
+        if let Some(at) = machine.poll_timeout() {
+            // One that was called off meanwhile finds nothing, or a later one whose time is not up.
+            context.run_later(at.saturating_sub(now), |master, _| master.look_for_target());
+        }
+        self.failover = Some((started.failover, machine));
+        self.look_for_target();
+    }
+}
+
+impl Handler<AbortFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: AbortFailover, _: &mut Self::Context) {
+        self.failover = None;
+    }
+}
+
+impl Handler<LiveSettingsChanged> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: LiveSettingsChanged, _: &mut Self::Context) {
+        let full_syncs_max = self.seed.settings.borrow().full_syncs_max;
+        self.core.set_full_syncs_max(full_syncs_max);
         self.settle();
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    links::{file_payload::FilePayload, log_reader::LogReader, run::LinksContext},
+    links::{acks::Ack, file_payload::FilePayload, log_reader::LogReader, run::LinksContext},
     mailbox::{WhenFull, tell},
     messages::{
         aof_sender::PayloadNews,
@@ -24,6 +24,7 @@ use crate::{
         master::ReplicaProgress,
         snapshotter::{FeedPayload, SnapshotChunk, SnapshotFeed},
     },
+    shard::unix_now,
 };
 use rejoin_transports::{ByteStream, file_socket::FileSocket};
 
@@ -61,6 +62,7 @@ pub(crate) async fn serve(
         Err(error) => Err(error),
     };
     tell(&context.reports.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+    context.acks.forget(replica);
     ended.unwrap_or_else(|error| error.to_string())
 }
 
@@ -94,6 +96,8 @@ struct Feeding {
     next_tend: Instant,
     /// Looks since the place was reported.
     tends: u32,
+    /// Bytes of the payload that the `Master` was told of.
+    payload_told: ByteCount,
 }
 
 struct LogSeed {
@@ -133,7 +137,10 @@ impl Feeding {
         let log_seed = Some(LogSeed { stream: serve.sent_stream, socket: stream.file_socket()? });
         let (reader, mut writer) = tokio::io::split(stream);
         let now = context.clock.now();
-        let settings = SessionSettings { repl_timeout: serve.repl_timeout, ..SessionSettings::default() };
+        let settings = SessionSettings {
+            repl_timeout: context.settings.borrow().repl_timeout,
+            ..SessionSettings::default()
+        };
         let (session, awaited, at) = match serve.start {
             SessionStart::Continue { replid, from } => {
                 let session = ReplicaSession::continuing(now, settings, serve.hello, replid, from.position());
@@ -169,6 +176,7 @@ impl Feeding {
             reported: None,
             next_tend: Instant::now() + TEND_PERIOD,
             tends: 0,
+            payload_told: ByteCount::ZERO,
             context,
         };
         if let Some(at) = at {
@@ -180,6 +188,8 @@ impl Feeding {
 
     async fn run(&mut self) -> Outcome<String> {
         let mut input = Vec::with_capacity(READ_BYTES);
+        let mut growing = self.context.grown.subscribe();
+        let mut settings = self.context.settings.clone();
         loop {
             self.handle_events();
             self.next_outgoing();
@@ -222,6 +232,16 @@ impl Feeding {
                 awaited = await_more(&mut self.awaited, &mut self.feed, &mut self.grown), if !has_output => {
                     self.handle_awaited(awaited)?;
                 }
+                // The log grows while the replica takes nothing: what it has yet to read shall not pile up in memory.
+                Ok(()) = growing.changed(), if has_output => {
+                    if let Some(log) = &mut self.log {
+                        log.tend();
+                    }
+                }
+                // An error would mean that the shard is gone, and with it the node.
+                Ok(()) = settings.changed() => {
+                    self.session.set_repl_timeout(settings.borrow_and_update().repl_timeout);
+                }
                 () = clock.sleep_until(timeout) => self.session.handle_timeout(clock.now())?,
                 () = tokio::time::sleep_until(self.next_tend) => self.tend_log(),
             }
@@ -255,14 +275,22 @@ impl Feeding {
                 SessionEvent::SnapshotSent => {
                     tracing::info!(replica = %self.replica, "snapshot sent to a replica that wanted only that");
                 }
-                SessionEvent::Acked { .. } => {}
+                SessionEvent::Acked { offset, offset_fsynced } => {
+                    let ack = Ack { offset, durable: offset_fsynced, at: unix_now() };
+                    self.context.acks.note(self.replica, ack, &self.context.reports.shard);
+                }
             }
         }
         let now = (self.session.state(), self.session.offset_acked());
         if self.reported != Some(now) {
             self.reported = Some(now);
-            let progress = ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1 };
-            tell(&self.context.reports.progress, progress, WhenFull::Drop);
+            let sent = self.session.payload_bytes_sent();
+            let payload = ByteCount::new(sent.get() - self.payload_told.get());
+            let progress =
+                ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1, payload };
+            if tell(&self.context.reports.progress, progress, WhenFull::Drop) {
+                self.payload_told = sent;
+            }
         }
     }
 

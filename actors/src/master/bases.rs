@@ -5,8 +5,8 @@
 
 use actix::{Context, Handler};
 use rejoin_persistence::rdb::StreamPosition;
-use rejoin_protocol::Epoch;
-use rejoin_replication::BaseTerms;
+use rejoin_protocol::{ByteCount, Epoch};
+use rejoin_replication::{BaseTerms, Rung};
 
 use super::Master;
 use crate::{
@@ -37,8 +37,7 @@ impl Master {
     pub(super) fn begin_payload(&mut self, joining: Joining) {
         let Joining { join, terms } = joining;
         let (Some(terms), Some(address)) = (terms, self.address.clone()) else {
-            tell(&self.seed.join, join, WhenFull::Complain);
-            return;
+            return self.join_snapshot(join);
         };
         let replica = join.replica;
         let asked = self.seed.find_base.send(FindBase { stream: self.stream(), name: self.name, terms });
@@ -49,6 +48,12 @@ impl Master {
         });
     }
 
+    fn join_snapshot(&mut self, join: JoinSnapshot) {
+        // Its bytes are counted as they are sent.
+        self.core.handle_rung_taken(Rung::Snapshot, ByteCount::ZERO);
+        tell(&self.seed.join, join, WhenFull::Complain);
+    }
+
     fn serve_base(&mut self, join: JoinSnapshot, found: FoundBase) {
         let FoundBase { base, from } = found;
         let (replica, offset, bytes) = (join.replica, base.position.offset, base.bytes);
@@ -56,6 +61,8 @@ impl Master {
             %replica, %offset, %bytes, log_bytes = %from.lag(),
             "Full resync from the base on disk and the log since: no snapshot is taken"
         );
+        self.core.handle_rung_taken(Rung::Base, from.lag());
+        self.served_base.insert(replica);
         // What is behind the base is kept until the session reads it itself.
         tell(&self.seed.open_cursor, OpenCursor { replica, at: from.position() }, WhenFull::Complain);
         // Up to there the present stream and the one that the base was written in are the same.
@@ -75,12 +82,10 @@ impl Handler<BaseAnswered> for Master {
         let Some(AwaitingBase { join, asked_in }) = self.awaiting_base.remove(&replica) else { return };
         match answer {
             Ok(found) if asked_in == self.core.epoch() => self.serve_base(join, found),
-            Ok(_) => {
-                tell(&self.seed.join, join, WhenFull::Complain);
-            }
+            Ok(_) => self.join_snapshot(join),
             Err(reason) => {
                 tracing::info!(%replica, reason, "Full resync: a snapshot will be sent");
-                tell(&self.seed.join, join, WhenFull::Complain);
+                self.join_snapshot(join);
             }
         }
         self.settle();

@@ -1,8 +1,8 @@
 //! What the `Master` actor is told.
 
 use actix::Message;
-use rejoin_protocol::{Offset, ReplicaId, ReplicationId};
-use rejoin_replication::{Lineage, ReplicaHello, SessionState, Wanted};
+use rejoin_protocol::{ByteCount, Offset, ReplicaId, ReplicationId};
+use rejoin_replication::{FailoverOrder, Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
 
 use crate::messages::aof_sender::FoundBase;
@@ -37,6 +37,8 @@ pub struct ReplicaProgress {
     pub state: SessionState,
     /// The last byte that the replica acknowledged.
     pub offset_acked: Offset,
+    /// Bytes of its payload that were sent since the last message.
+    pub payload: ByteCount,
 }
 
 /// A session ended. From its link.
@@ -74,6 +76,26 @@ pub struct Promote {
     /// The log's number for the new name.
     pub name: u64,
 }
+
+/// FAILOVER: find the replica that is to take our place. From the shard, which has stopped all writes.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StartFailover {
+    /// Its number.
+    pub failover: u64,
+    /// What is asked for.
+    pub order: FailoverOrder,
+}
+
+/// The failover that is looked for was called off. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AbortFailover;
+
+/// Settings of replication were changed. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LiveSettingsChanged;
 
 /// This node follows a master from now on. From the shard.
 #[derive(Clone, Copy, Debug, Message)]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
+use rejoin_protocol::{ByteCount, Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
 
 use crate::ladder::{FullReason, LogRange, Resync, Wanted, decide_resync};
 use crate::lineage::Lineage;
@@ -30,6 +30,32 @@ pub struct ReplicaSummary {
     pub acked_at: Duration,
 }
 
+/// How a replica got in step: the rungs of the resync ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// Out of memory.
+    Continue,
+    /// Out of retained files.
+    History,
+    /// We went back to a common offset and were continued from there; the only rung that is counted by the replica.
+    Rewind,
+    /// What differs, by digests.
+    Delta,
+    /// A base that was there, and the log since.
+    Base,
+    /// A snapshot taken for it.
+    Snapshot,
+}
+
+/// What one rung has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RungCount {
+    /// Resyncs that took this rung.
+    pub syncs: u64,
+    /// Bytes that they moved: stream that was missing, or payload.
+    pub bytes: ByteCount,
+}
+
 /// INFO's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncCounters {
@@ -39,6 +65,27 @@ pub struct SyncCounters {
     pub partial_ok: u64,
     /// Partial resyncs refused.
     pub partial_err: u64,
+    /// What each rung has cost, in the order of [`Rung`].
+    pub rungs: [RungCount; 6],
+}
+
+impl SyncCounters {
+    /// What `rung` has cost.
+    #[must_use]
+    pub fn of(&self, rung: Rung) -> RungCount {
+        self.rungs[rung as usize]
+    }
+
+    /// A resync took `rung` and has moved `bytes` so far.
+    fn count(&mut self, rung: Rung, bytes: ByteCount) {
+        self.rungs[rung as usize].syncs += 1;
+        self.add_bytes(rung, bytes);
+    }
+
+    fn add_bytes(&mut self, rung: Rung, bytes: ByteCount) {
+        let counted = &mut self.rungs[rung as usize].bytes;
+        *counted = ByteCount::new(counted.get().saturating_add(bytes.get()));
+    }
 }
 
 /// What a replica that asked gets.
@@ -95,7 +142,7 @@ struct Attached {
 /// Our side as a master.
 ///
 /// * Getters: [`lineage`](Self::lineage), [`replicas`](Self::replicas), [`counters`](Self::counters), ...
-/// * `handle_*`: replicas that ask, acknowledge, go; the link upstream of a chained node.
+/// * `handle_*`: replicas that ask, acknowledge, go; what resyncs cost; the link upstream of a chained node.
 /// * Commands: [`promote`](Self::promote), [`demote`](Self::demote), [`adopt_lineage`](Self::adopt_lineage),
 ///   [`replace_lineage`](Self::replace_lineage). They name the sessions that are to be closed, which stay in the table
 ///   until [`handle_lost`](Self::handle_lost).
@@ -159,6 +206,16 @@ impl MasterCore {
     #[must_use]
     pub fn counters(&self) -> SyncCounters {
         self.counters
+    }
+
+    /// A resync took `rung`; `bytes` are those that are known to be needed by now.
+    pub fn handle_rung_taken(&mut self, rung: Rung, bytes: ByteCount) {
+        self.counters.count(rung, bytes);
+    }
+
+    /// `bytes` more went out by `rung`, of a resync that is counted already.
+    pub fn handle_rung_bytes(&mut self, rung: Rung, bytes: ByteCount) {
+        self.counters.add_bytes(rung, bytes);
     }
 
     /// A replica asks. `peer_ip` is the link's address, shown unless it announced another.
@@ -289,6 +346,11 @@ impl MasterCore {
         self.lineage = lineage;
         self.begin_epoch();
         self.attached()
+    }
+
+    /// `repl-max-concurrent-full-syncs` was changed. Those that run go on.
+    pub fn set_full_syncs_max(&mut self, max: usize) {
+        self.admitted.extend(self.admission.set_max(max));
     }
 
     /// Who may join a snapshot now, after having waited.
