@@ -4,11 +4,7 @@
 
 mod bases;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use rejoin_commands::node::status::{ReplicaStatus, RungStatus, SyncStatus};
@@ -83,14 +79,12 @@ pub struct Master {
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
     awaiting_admission: BTreeMap<ReplicaId, Joining>,
-    /// A failover that looks for its target, and its number.
-    failover: Option<(u64, Failover)>,
     /// Replicas that may begin with a base, until the `AofSender` has answered; their sessions run already.
     awaiting_base: BTreeMap<ReplicaId, AwaitingBase>,
-    /// Replicas whose payload is a base.
-    served_base: BTreeSet<ReplicaId>,
     /// Our own; set when we start.
     address: Option<Recipient<BaseAnswered>>,
+    /// A failover that looks for its target, and its number.
+    failover: Option<(u64, Failover)>,
 }
 
 impl Master {
@@ -104,10 +98,9 @@ impl Master {
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
-            failover: None,
             awaiting_base: BTreeMap::new(),
-            served_base: BTreeSet::new(),
             address: None,
+            failover: None,
         }
     }
 
@@ -361,9 +354,7 @@ impl Handler<ReplicaProgress> for Master {
     type Result = ();
 
     fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
-        let is_base = self.served_base.contains(&progress.replica);
-        let rung = if is_base { Rung::Base } else { Rung::Snapshot };
-        self.core.handle_rung_bytes(rung, progress.payload);
+        self.core.handle_payload_sent(progress.replica, progress.payload);
         self.core.handle_state(progress.replica, progress.state);
         self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
         self.settle();
@@ -384,7 +375,6 @@ impl Handler<ReplicaLost> for Master {
         }
         self.awaiting_admission.remove(&replica);
         self.awaiting_base.remove(&replica);
-        self.served_base.remove(&replica);
         self.awaiting_history.remove(&replica);
         self.settle();
     }

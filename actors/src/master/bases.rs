@@ -5,7 +5,7 @@
 
 use actix::{Context, Handler};
 use rejoin_persistence::rdb::StreamPosition;
-use rejoin_protocol::{ByteCount, Epoch};
+use rejoin_protocol::Epoch;
 use rejoin_replication::{BaseTerms, Rung};
 
 use super::Master;
@@ -37,7 +37,8 @@ impl Master {
     pub(super) fn begin_payload(&mut self, joining: Joining) {
         let Joining { join, terms } = joining;
         let (Some(terms), Some(address)) = (terms, self.address.clone()) else {
-            return self.join_snapshot(join);
+            self.join_snapshot(join);
+            return;
         };
         let replica = join.replica;
         let asked = self.seed.find_base.send(FindBase { stream: self.stream(), name: self.name, terms });
@@ -49,8 +50,7 @@ impl Master {
     }
 
     fn join_snapshot(&mut self, join: JoinSnapshot) {
-        // Its bytes are counted as they are sent.
-        self.core.handle_rung_taken(Rung::Snapshot, ByteCount::ZERO);
+        self.core.handle_payload_begin(join.replica, Rung::Snapshot);
         tell(&self.seed.join, join, WhenFull::Complain);
     }
 
@@ -61,8 +61,7 @@ impl Master {
             %replica, %offset, %bytes, log_bytes = %from.lag(),
             "Full resync from the base on disk and the log since: no snapshot is taken"
         );
-        self.core.handle_rung_taken(Rung::Base, from.lag());
-        self.served_base.insert(replica);
+        self.core.handle_payload_begin(replica, Rung::Base);
         // What is behind the base is kept until the session reads it itself.
         tell(&self.seed.open_cursor, OpenCursor { replica, at: from.position() }, WhenFull::Complain);
         // Up to there the present stream and the one that the base was written in are the same.

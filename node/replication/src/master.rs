@@ -137,6 +137,8 @@ struct Attached {
     summary: ReplicaSummary,
     /// Its rung was history and has not been granted: counts as a partial resync once it is.
     awaits_history: bool,
+    /// By which rung it is sent its payload.
+    payload_rung: Option<Rung>,
 }
 
 /// Our side as a master.
@@ -213,9 +215,19 @@ impl MasterCore {
         self.counters.count(rung, bytes);
     }
 
-    /// `bytes` more went out by `rung`, of a resync that is counted already.
-    pub fn handle_rung_bytes(&mut self, rung: Rung, bytes: ByteCount) {
-        self.counters.add_bytes(rung, bytes);
+    /// A payload is to be sent by `rung`.
+    pub fn handle_payload_begin(&mut self, id: ReplicaId, rung: Rung) {
+        self.counters.count(rung, ByteCount::ZERO);
+        if let Some(attached) = self.replicas.get_mut(&id) {
+            attached.payload_rung = Some(rung);
+        }
+    }
+
+    /// `bytes` more of a payload went out.
+    pub fn handle_payload_sent(&mut self, id: ReplicaId, bytes: ByteCount) {
+        if let Some(rung) = self.replicas.get(&id).and_then(|attached| attached.payload_rung) {
+            self.counters.add_bytes(rung, bytes);
+        }
     }
 
     /// A replica asks. `peer_ip` is the link's address, shown unless it announced another.
@@ -248,7 +260,7 @@ impl MasterCore {
         let summary =
             ReplicaSummary { id, ip, port: hello.listening_port, state, offset_acked, acked_at: now };
         let awaits_history = matches!(rung, Resync::History { .. });
-        self.replicas.insert(id, Attached { summary, awaits_history });
+        self.replicas.insert(id, Attached { summary, awaits_history, payload_rung: None });
         self.grant(id, rung)
     }
 

@@ -151,8 +151,10 @@ fn each_rung_is_counted_apart_with_its_bytes() {
     let mut core = MasterCore::new(Lineage::new(id(1)), 1);
     core.handle_rung_taken(Rung::Continue, ByteCount::new(10));
     core.handle_rung_taken(Rung::Continue, ByteCount::new(5));
-    core.handle_rung_taken(Rung::Snapshot, ByteCount::ZERO);
-    core.handle_rung_bytes(Rung::Snapshot, ByteCount::new(7));
+    let _ = attach(&mut core, 1, Wanted::Everything);
+    core.handle_payload_begin(replica(1), Rung::Snapshot);
+    core.handle_payload_sent(replica(1), ByteCount::new(7));
+    core.handle_payload_sent(replica(2), ByteCount::new(9));
     let counters = core.counters();
     assert_eq!(counters.of(Rung::Continue), RungCount { syncs: 2, bytes: ByteCount::new(15) });
     assert_eq!(counters.of(Rung::Snapshot), RungCount { syncs: 1, bytes: ByteCount::new(7) });
