@@ -229,6 +229,7 @@ impl Master {
             replica,
             target: target_of(&attach.hello),
             knows_seed: attach.hello.capa_rejoin,
+            omits_keys: attach.hello.rdb_without_data,
             capa_eof: attach.hello.capa_eof,
             deliver,
         };
