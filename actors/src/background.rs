@@ -4,7 +4,7 @@ use std::{io, thread};
 
 /// Added to the niceness of such a thread. On a machine with few cores the scheduler would otherwise let it finish its
 /// slice of milliseconds before the shard, which answers clients, runs again.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 /// Drops what is large on a thread of its own.
 pub(crate) fn reap(old: impl Send + 'static) {

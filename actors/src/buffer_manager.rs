@@ -1,15 +1,16 @@
 //! `BufferManager`: the log's budgets in memory and on disk, and which reader holds how much of it.
 //!
-//! Of the history it removes, every few seconds, what is over the limits of `repl-history-size` and `repl-history-age`.
+//! The log itself keeps its budget. A reader that lags further reads from files and costs nothing; where there are none,
+//! the blocks that it has yet to read live for it alone, so one that lags too far then is given up, with both numbers.
 //!
-//! The log itself keeps its budget; what lags behind that is kept alive by the cursors that still read it. Until the
-//! log has files, such a reader costs memory, so one that lags too far is given up, with both numbers.
+//! Of the history it removes, every few seconds, what is over the limits of `repl-history-size` and `repl-history-age`, but
+//! not what a reader has yet to read; beyond `repl-history-hard-size` the slowest reader is given up instead.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use rejoin_persistence::{
-    files::history::{self, HistoryLimits},
+    files::history::{self, HistoryLimits, Trimmed},
     log::LogHandle,
     storage::Storage,
 };
@@ -31,6 +32,9 @@ use crate::{
 
 /// How often the history is looked at.
 const TRIM_PERIOD: Duration = Duration::from_secs(10);
+
+/// What a reader without files may lag when nobody has set a limit.
+const LAG_WITHOUT_FILES_MAX: ByteCount = ByteCount::new(256 << 20);
 
 /// Owns the log's budget.
 pub struct BufferManager {
@@ -76,9 +80,12 @@ impl BufferManager {
     fn trim_history(&mut self) {
         let Some(limits) = self.history else { return };
         let folder = Path::new(HISTORY_FOLDER);
-        let trimmed = history::trim(&*self.storage, folder, limits, unix_now(), &|_| false);
+        let trimmed = history::trim(&*self.storage, folder, limits, unix_now(), self.log.wanted_from());
         match trimmed {
-            Ok((bytes, files)) => {
+            Ok(Trimmed { bytes, files, took_from_reader }) => {
+                if took_from_reader {
+                    self.give_up_slowest(ByteCount::new(limits.hard_max()));
+                }
                 // A later one says the same.
                 let _ = self.shard.try_send(ShardMessage::HistoryKept { bytes, files });
             }
@@ -86,13 +93,38 @@ impl BufferManager {
         }
     }
 
-    fn note(&mut self, replica: ReplicaId, at: NextOffset) {
+    /// The history that the slowest reader has yet to read is over its hard limit, and goes.
+    fn give_up_slowest(&mut self, lag_max: ByteCount) {
+        if let Some((&replica, &at)) = self.cursors.iter().min_by_key(|(_, at)| **at) {
+            self.report_stalled(replica, at, lag_max, "repl-history-hard-size");
+        }
+    }
+
+    fn note(&mut self, replica: ReplicaId, at: NextOffset, holds_memory: bool) {
         self.cursors.insert(replica, at);
+        self.settle();
         let lag = self.log.visible().since(at.prior());
         if self.lag_max > ByteCount::ZERO && lag > self.lag_max {
-            let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: self.lag_max.get() };
-            tell(&self.stalled, report, WhenFull::Complain);
+            self.report_stalled(replica, at, self.lag_max, "client-output-buffer-limit replica");
+        } else if self.lag_max == ByteCount::ZERO && holds_memory && lag > LAG_WITHOUT_FILES_MAX {
+            self.report_stalled(
+                replica,
+                at,
+                LAG_WITHOUT_FILES_MAX,
+                "the memory that a replica may hold without repl-history",
+            );
         }
+    }
+
+    fn report_stalled(&self, replica: ReplicaId, at: NextOffset, lag_max: ByteCount, limit: &'static str) {
+        let lag = self.log.visible().since(at.prior());
+        let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: lag_max.get(), limit };
+        tell(&self.stalled, report, WhenFull::Complain);
+    }
+
+    /// What is wanted is kept in files.
+    fn settle(&self) {
+        self.log.set_wanted_from(self.cursors.values().min().copied());
     }
 }
 
@@ -109,7 +141,7 @@ impl Handler<OpenCursor> for BufferManager {
     type Result = ();
 
     fn handle(&mut self, opened: OpenCursor, _: &mut Self::Context) {
-        self.note(opened.replica, opened.at);
+        self.note(opened.replica, opened.at, false);
     }
 }
 
@@ -119,7 +151,7 @@ impl Handler<MoveCursor> for BufferManager {
     fn handle(&mut self, moved: MoveCursor, _: &mut Self::Context) {
         // A message that was under way when the session ended opens nothing again.
         if self.cursors.contains_key(&moved.replica) {
-            self.note(moved.replica, moved.at);
+            self.note(moved.replica, moved.at, moved.holds_memory);
         }
     }
 }
@@ -129,6 +161,7 @@ impl Handler<CloseCursor> for BufferManager {
 
     fn handle(&mut self, closed: CloseCursor, _: &mut Self::Context) {
         self.cursors.remove(&closed.replica);
+        self.settle();
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     aof_sender::AofSender,
     buffer_manager::{BufferManager, BufferManagerSeed},
     clock::Clock,
+    disk::HISTORY_FOLDER,
     events::NodeEvents,
     mailbox::{WhenFull, tell},
     master::{Master, MasterSeed},
@@ -40,6 +41,8 @@ pub struct ControlSeed {
     pub budget: SetBudget,
     /// Where files are kept.
     pub storage: Arc<dyn Storage>,
+    /// `appenddirname`: where the log's live segments lie there.
+    pub log_folder: std::path::PathBuf,
     /// `repl-timeout`.
     pub repl_timeout: std::time::Duration,
     /// `repl-diskless-sync-delay`: how long a snapshot waits for others to join.
@@ -87,6 +90,8 @@ pub struct LinksReports {
     pub(crate) open_cursor: Recipient<crate::messages::buffer_manager::OpenCursor>,
     pub(crate) move_cursor: Recipient<crate::messages::buffer_manager::MoveCursor>,
     pub(crate) close_cursor: Recipient<crate::messages::buffer_manager::CloseCursor>,
+    pub(crate) find_history: Recipient<crate::messages::aof_sender::FindHistory>,
+    pub(crate) send_history: Recipient<crate::messages::aof_sender::SendHistory>,
     pub(crate) link_up: Recipient<crate::messages::replica::LinkUp>,
     pub(crate) said: Recipient<crate::messages::replica::UpstreamSaid>,
     pub(crate) arrived: Recipient<crate::messages::replica::SnapshotArrived>,
@@ -185,11 +190,24 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
     let snapshotter =
         Snapshotter::new(seed.snapshot_delay, seed.dir, seed.shard.clone(), seed.events.guard("Snapshotter"))
             .start();
+    let (storage, log) = (seed.storage.clone(), seed.log.clone());
+    let folders = vec![seed.log_folder, HISTORY_FOLDER.into()];
+    let guard = seed.events.guard("AofSender");
+    let aof_sender = AofSender::start_in_arbiter(&Arbiter::new().handle(), move |_| {
+        AofSender::new(storage, folders, log, guard)
+    });
+    let mut buffers = None;
     let master = Master::create(|context: &mut Context<Master>| {
-        let refused = context.address().recipient();
-        let guard = seed.events.guard("AofSender");
-        let aof_sender =
-            AofSender::start_in_arbiter(&Arbiter::new().handle(), move |_| AofSender::new(refused, guard));
+        let manager = BufferManager::new(BufferManagerSeed {
+            log: seed.log.clone(),
+            budget: seed.budget,
+            storage: seed.storage,
+            shard: seed.shard.clone(),
+            stalled: context.address().recipient(),
+            guard: seed.events.guard("BufferManager"),
+        })
+        .start();
+        buffers = Some(manager.clone());
         Master::new(MasterSeed {
             replid: seed.replid,
             full_syncs_max: seed.full_syncs_max,
@@ -199,20 +217,14 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
             links: seed.links.clone(),
             shard: seed.shard.clone(),
             join: snapshotter.clone().recipient(),
-            send_history: aof_sender.clone().recipient(),
-            cancel_history: aof_sender.recipient(),
+            find_history: aof_sender.clone().recipient(),
+            open_cursor: manager.clone().recipient(),
+            close_cursor: manager.recipient(),
             guard: seed.events.guard("Master"),
         })
     });
-    let buffers = BufferManager::new(BufferManagerSeed {
-        log: seed.log.clone(),
-        budget: seed.budget,
-        storage: seed.storage,
-        shard: seed.shard.clone(),
-        stalled: master.clone().recipient(),
-        guard: seed.events.guard("BufferManager"),
-    })
-    .start();
+    #[expect(clippy::expect_used, reason = "`create` calls its closure before it returns")]
+    let buffers = buffers.expect("the manager was started with the master");
     let replica =
         Replica::new(seed.clock, seed.links.clone(), seed.shard.clone(), seed.events.guard("Replica"))
             .start();
@@ -222,6 +234,8 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
         open_cursor: buffers.clone().recipient(),
         move_cursor: buffers.clone().recipient(),
         close_cursor: buffers.clone().recipient(),
+        find_history: aof_sender.clone().recipient(),
+        send_history: aof_sender.recipient(),
         link_up: replica.clone().recipient(),
         said: replica.clone().recipient(),
         arrived: replica.clone().recipient(),

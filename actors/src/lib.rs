@@ -22,9 +22,10 @@
 //! | shard | `Snapshotter` | `BeginSave` | the save fails |
 //! | `Master` | links | `Serve`, `Drop` | complain |
 //! | `Master` | `Snapshotter` | `JoinSnapshot` | complain |
-//! | `Master` | `AofSender` | `SendHistory`, `CancelHistory` | complain |
+//! | `Master` | `AofSender` | `FindHistory` | wait |
+//! | `Master` | `BufferManager` | `OpenCursor`, `CloseCursor` | complain |
 //! | `Master` | shard | `MasterStatus` | drop |
-//! | `AofSender` | `Master` | `HistoryRefused` | complain |
+//! | `AofSender` | links (session) | `HistoryNews` | wait |
 //! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
 //! | `Snapshotter` | shard | `TakeSnapshot` | wait |
 //! | save thread | shard | `SaveEnded` | wait |
@@ -34,6 +35,7 @@
 //! | `Replica` | shard | `UpstreamStatus` | drop |
 //! | links (session) | `Master` | `ReplicaProgress`: drop; `ReplicaLost`: complain | |
 //! | links (session) | `BufferManager` | `OpenCursor`, `CloseCursor`: complain; `MoveCursor`: drop | |
+//! | links (session) | `AofSender` | `FindHistory`: wait; `SendHistory`: complain | |
 //! | links (upstream) | `Replica` | `LinkUp`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
 //! | links (upstream) | shard | `Position`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
 //!

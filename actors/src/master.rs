@@ -2,12 +2,16 @@
 //!
 //! The decisions are `MasterCore`'s; this shell opens cursors, hands sessions to the links, and keeps INFO up to date.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use actix::{Actor, Context, Handler, Recipient};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use rejoin_commands::node::status::ReplicaStatus;
-use rejoin_persistence::{log::LogHandle, rdb::RdbTarget};
-use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
+use rejoin_persistence::{
+    log::{Bookmark, LogHandle},
+    rdb::RdbTarget,
+    segment::StreamName,
+};
+use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
 use rejoin_replication::{AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted};
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,16 +20,17 @@ use crate::{
     events::PartGuard,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
-        aof_sender::{CancelHistory, SendHistory},
+        aof_sender::{FindHistory, NoHistory},
+        buffer_manager::{CloseCursor, OpenCursor},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AdoptLineage, AttachReplica, Demote, HistoryRefused, Promote, ReplaceLineage, ReplicaLost,
-            ReplicaProgress, ReplicaStalled, UpstreamDown,
+            AdoptLineage, AttachReplica, Demote, Promote, ReplaceLineage, ReplicaLost, ReplicaProgress,
+            ReplicaStalled, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
     },
-    shard::unix_now,
+    shard::{log_files::stream_name_of, unix_now},
 };
 
 /// What the `Master` begins with.
@@ -47,9 +52,11 @@ pub struct MasterSeed {
     /// The `Snapshotter`.
     pub join: Recipient<JoinSnapshot>,
     /// The `AofSender`.
-    pub send_history: Recipient<SendHistory>,
-    /// The `AofSender`.
-    pub cancel_history: Recipient<CancelHistory>,
+    pub find_history: Recipient<FindHistory>,
+    /// The `BufferManager`.
+    pub open_cursor: Recipient<OpenCursor>,
+    /// The `BufferManager`.
+    pub close_cursor: Recipient<CloseCursor>,
     /// Reports our loss.
     pub guard: PartGuard,
 }
@@ -60,7 +67,7 @@ pub struct Master {
     seed: MasterSeed,
     /// The log's number for the stream's name, as far as we have heard of it.
     name: u64,
-    /// Replicas that were promised history, until the `AofSender` has answered.
+    /// Replicas that want history, until the `AofSender` has answered.
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
     awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
@@ -83,26 +90,44 @@ impl Master {
         // The first byte is read before the last: what is released in between makes the range too generous at its
         // beginning, which opening the cursor notices.
         let first = self.seed.log.first_held();
-        LogRange::hot_only(first, self.seed.log.visible())
+        // How far back the files reach, the `AofSender` says when it is asked.
+        LogRange { first, first_retained: NextOffset::FIRST, visible: self.seed.log.visible() }
     }
 
-    fn carry_out(&mut self, attach: AttachReplica, decision: AttachDecision) {
-        let replica = attach.replica;
+    fn attach(&mut self, attach: AttachReplica, context: &mut Context<Self>) {
+        let (now, log) = (self.seed.clock.now(), self.log_range());
+        let decision = self.core.handle_attach(
+            now,
+            attach.replica,
+            &attach.peer.host,
+            &attach.hello,
+            attach.wanted,
+            log,
+        );
+        self.carry_out(attach, decision, context);
+    }
+
+    fn carry_out(&mut self, attach: AttachReplica, decision: AttachDecision, context: &mut Context<Self>) {
         match decision {
-            AttachDecision::Continue { from, replid } => self.continue_stream(attach, from, replid),
-            AttachDecision::History { from, .. } => {
-                self.awaiting_history.insert(replica, attach);
-                tell(&self.seed.send_history, SendHistory { replica, from }, WhenFull::Complain);
-            }
+            AttachDecision::Continue { from, replid } => self.continue_stream(attach, from, replid, context),
+            AttachDecision::History { from, .. } => self.find_history(attach, from, context),
             AttachDecision::Full { reason, admitted } => self.begin_full_sync(attach, reason, admitted),
             AttachDecision::NotNow { error } => {
-                tracing::info!(%replica, peer = %attach.peer, error, "replica is asked to come back later");
+                tracing::info!(
+                    replica = %attach.replica, peer = %attach.peer, error, "replica is asked to come back later"
+                );
                 self.serve(attach, SessionStart::Refuse { error });
             }
         }
     }
 
-    fn continue_stream(&mut self, attach: AttachReplica, from: NextOffset, replid: ReplicationId) {
+    fn continue_stream(
+        &mut self,
+        attach: AttachReplica,
+        from: NextOffset,
+        replid: ReplicationId,
+        context: &mut Context<Self>,
+    ) {
         let replica = attach.replica;
         match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
@@ -111,18 +136,70 @@ impl Master {
                     %replica, peer = %attach.peer, %from, %bytes,
                     "Partial resynchronization request accepted: sending the missing bytes of backlog"
                 );
-                self.serve(attach, SessionStart::Continue { replid, from, cursor });
+                // The session opens its own; should memory move on before, it goes on from files.
+                self.serve(attach, SessionStart::Continue { replid, from: cursor.bookmark() });
             }
             // Released since we looked.
-            Err(_) => self.refuse_history(attach, from),
+            Err(_) => self.find_history(attach, from, context),
         }
     }
 
-    fn refuse_history(&mut self, attach: AttachReplica, from: NextOffset) {
-        let log = self.log_range();
-        if let Some(decision) = self.core.handle_history_refused(attach.replica, from, log) {
-            self.carry_out(attach, decision);
+    /// Asks whether files hold what memory does not, and keeps them from being removed meanwhile.
+    fn find_history(&mut self, attach: AttachReplica, from: NextOffset, context: &mut Context<Self>) {
+        let replica = attach.replica;
+        let at = self.seed.log.bookmark_under(self.name, from);
+        tell(&self.seed.open_cursor, OpenCursor { replica, at: from }, WhenFull::Complain);
+        let asked = self.seed.find_history.send(FindHistory { stream: self.stream(), at: at.clone() });
+        self.awaiting_history.insert(replica, attach);
+        let epoch = self.core.epoch();
+        context.spawn(asked.into_actor(self).map(move |answer, master, context| {
+            let answer = answer.unwrap_or_else(|error| {
+                Err(NoHistory { first: master.seed.log.first_held(), reason: error.to_string() })
+            });
+            master.history_answered(replica, epoch, at, answer, context);
+            master.settle();
+        }));
+    }
+
+    fn history_answered(
+        &mut self,
+        replica: ReplicaId,
+        asked_in: Epoch,
+        at: Bookmark,
+        answer: Result<(), NoHistory>,
+        context: &mut Context<Self>,
+    ) {
+        // The replica is gone.
+        let Some(attach) = self.awaiting_history.remove(&replica) else { return };
+        if asked_in != self.core.epoch() {
+            // Our lineage is another one by now: decided anew.
+            return self.attach(attach, context);
         }
+        let from = at.position();
+        match answer {
+            Ok(()) => {
+                tracing::info!(
+                    %replica, peer = %attach.peer, %from, bytes = %at.lag(),
+                    "Partial resynchronization request accepted: sending the missing bytes from files"
+                );
+                self.core.handle_history_granted(replica);
+                let replid = self.core.lineage().current();
+                self.serve(attach, SessionStart::Continue { replid, from: at });
+            }
+            Err(NoHistory { first, reason }) => {
+                tell(&self.seed.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+                tracing::info!(%replica, peer = %attach.peer, %from, reason, "Files do not hold what the replica wants");
+                let log =
+                    LogRange { first_retained: first.min(self.seed.log.first_held()), ..self.log_range() };
+                if let Some(decision) = self.core.handle_history_refused(replica, from, log) {
+                    self.carry_out(attach, decision, context);
+                }
+            }
+        }
+    }
+
+    fn stream(&self) -> Arc<StreamName> {
+        Arc::new(stream_name_of(self.core.lineage()))
     }
 
     fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
@@ -132,6 +209,7 @@ impl Master {
         let join = JoinSnapshot {
             replica,
             target: target_of(&attach.hello),
+            knows_seed: attach.hello.capa_rejoin,
             capa_eof: attach.hello.capa_eof,
             deliver,
         };
@@ -147,7 +225,9 @@ impl Master {
     fn serve(&mut self, attach: AttachReplica, start: SessionStart) {
         let AttachReplica { replica, peer, hello, stream, unsent, received, .. } = attach;
         let repl_timeout = self.seed.repl_timeout;
-        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, start };
+        let sent_stream = self.stream();
+        let serve =
+            ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, sent_stream, start };
         if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
             tracing::error!(%replica, "the links do not listen: a replica was turned away");
             self.core.handle_lost(replica);
@@ -216,30 +296,9 @@ impl Actor for Master {
 impl Handler<AttachReplica> for Master {
     type Result = ();
 
-    fn handle(&mut self, attach: AttachReplica, _: &mut Self::Context) {
-        let now = self.seed.clock.now();
-        let log = self.log_range();
-        let decision = self.core.handle_attach(
-            now,
-            attach.replica,
-            &attach.peer.host,
-            &attach.hello,
-            attach.wanted,
-            log,
-        );
-        self.carry_out(attach, decision);
+    fn handle(&mut self, attach: AttachReplica, context: &mut Self::Context) {
+        self.attach(attach, context);
         self.settle();
-    }
-}
-
-impl Handler<HistoryRefused> for Master {
-    type Result = ();
-
-    fn handle(&mut self, refused: HistoryRefused, _: &mut Self::Context) {
-        if let Some(attach) = self.awaiting_history.remove(&refused.replica) {
-            self.refuse_history(attach, refused.from);
-            self.settle();
-        }
     }
 }
 
@@ -266,9 +325,7 @@ impl Handler<ReplicaLost> for Master {
             );
         }
         self.awaiting_admission.remove(&replica);
-        if self.awaiting_history.remove(&replica).is_some() {
-            tell(&self.seed.cancel_history, CancelHistory { replica }, WhenFull::Complain);
-        }
+        self.awaiting_history.remove(&replica);
         self.settle();
     }
 }
@@ -279,13 +336,9 @@ impl Handler<ReplicaStalled> for Master {
     fn handle(&mut self, stalled: ReplicaStalled, _: &mut Self::Context) {
         tracing::warn!(
             replica = %stalled.replica, lag_bytes = stalled.lag_bytes, lag_bytes_max = stalled.lag_bytes_max,
-            "replica lags more than client-output-buffer-limit replica allows and is dropped; raise the limit to keep it"
+            limit = stalled.limit, "replica lags further than a limit allows and is dropped; raise the limit to keep it"
         );
-        self.close(
-            vec![stalled.replica],
-            None,
-            "it lagged more than client-output-buffer-limit replica allows",
-        );
+        self.close(vec![stalled.replica], None, "it lagged further than a limit allows");
     }
 }
 

@@ -1,15 +1,17 @@
 //! `Snapshotter`: running snapshots and who waits for them. One snapshot serves all who can share it; those that become
 //! files are in [`saves`].
 //!
-//! It sees snapshot handles and offsets; the shard takes the image, and a thread of the snapshot's own encodes it. A
-//! receiver that does not read holds the snapshot's thread, never the shard: its session ends it by its timeout.
+//! It sees snapshot handles and offsets; the shard takes the image, and a thread of the snapshot's own encodes it. One is
+//! encoded at a time, unless that takes long: who comes meanwhile shares the next one. A receiver that does not read holds
+//! up neither the shard nor, for longer than a moment, the others ([`fan_out`]); its session ends it by its timeout.
 
+mod fan_out;
 mod saves;
+mod spill;
 
 use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -20,7 +22,7 @@ use rejoin_persistence::{
     rdb::{self, EncodeOptions, RdbTarget},
     rdb_file::SaveGuard,
 };
-use rejoin_protocol::{ByteCount, ReplicaId, SnapshotId, psync::EofMark};
+use rejoin_protocol::{ByteCount, ReplicaId, SnapshotId};
 use rejoin_replication::PayloadForm;
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,22 +32,29 @@ use crate::{
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
         shard::{ShardMessage, SnapshotTaken},
-        snapshotter::{
-            BeginSnapshot, CancelSnapshots, JoinSnapshot, SnapshotChunk, SnapshotEnded, SnapshotFeed,
-        },
+        snapshotter::{BeginSnapshot, CancelSnapshots, JoinSnapshot, SnapshotEnded, SnapshotFeed},
     },
 };
 
-/// Bytes of one piece of an encoded snapshot.
-const CHUNK_BYTES: usize = 256 << 10;
-/// Pieces on their way to one receiver at most.
-const CHUNKS_IN_FLIGHT_MAX: usize = 8;
+use fan_out::{CHUNKS_IN_FLIGHT_MAX, FanOut, Receiver};
+use spill::Spill;
+
+/// How long a snapshot waits for others to join at least: replicas that lost their master in the same moment come back
+/// in the same moment.
+const GATHER_MIN: Duration = Duration::from_millis(50);
+/// How long those who came while a snapshot was being encoded wait for its end, at most.
+const NEXT_WAITS_MAX: Duration = Duration::from_secs(5);
 
 /// Those who wait for one snapshot.
 struct Batch {
     target: RdbTarget,
-    capa_eof: bool,
+    /// One of them takes up our hash seed; the others pass over it.
+    states_seed: bool,
+    /// It goes straight from memory to the sockets, not through a file.
+    is_diskless: bool,
     waiting: Vec<(ReplicaId, oneshot::Sender<SnapshotFeed>)>,
+    /// Since when nobody else is waited for, but for a snapshot that is being encoded.
+    due_since: Option<Instant>,
 }
 
 /// Running snapshots and who waits for them.
@@ -57,6 +66,8 @@ pub struct Snapshotter {
     next_snapshot: u64,
     /// Snapshots that have not been taken yet.
     gathering: BTreeMap<SnapshotId, Batch>,
+    /// Snapshots that are taken and not encoded to their end.
+    encoding: BTreeSet<SnapshotId>,
     /// Files that are being written.
     saves: Vec<Weak<SaveGuard>>,
     _guard: PartGuard,
@@ -66,16 +77,24 @@ impl Snapshotter {
     /// A snapshotter without work.
     #[must_use]
     pub fn new(delay: Duration, dir: PathBuf, shard: mpsc::Sender<ShardMessage>, guard: PartGuard) -> Self {
-        let (gathering, saves) = (BTreeMap::new(), Vec::new());
-        Self { delay, dir, shard, next_snapshot: 1, gathering, saves, _guard: guard }
+        let (gathering, encoding, saves) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Self { delay, dir, shard, next_snapshot: 1, gathering, encoding, saves, _guard: guard }
     }
 
+    /// Takes the snapshot of those who have gathered, unless another one is being encoded: then it comes next.
     fn begin(&mut self, id: SnapshotId, context: &mut Context<Self>) {
+        let Some(batch) = self.gathering.get_mut(&id) else { return };
+        let waits = batch.due_since.get_or_insert_with(Instant::now).elapsed();
+        if !self.encoding.is_empty() && waits < NEXT_WAITS_MAX {
+            context.notify_later(BeginSnapshot { snapshot: id }, NEXT_WAITS_MAX);
+            return;
+        }
         let Some(mut batch) = self.gathering.remove(&id) else { return };
         batch.waiting.retain(|(_, deliver)| !deliver.is_closed());
         if batch.waiting.is_empty() {
             return;
         }
+        self.encoding.insert(id);
         let (answer, taken) = oneshot::channel();
         let shard = self.shard.clone();
         let readers = batch.waiting.len();
@@ -83,11 +102,19 @@ impl Snapshotter {
             shard.send(ShardMessage::TakeSnapshot { readers, answer }).await.ok()?;
             taken.await.ok()
         };
-        context.spawn(taking.into_actor(self).map(move |taken, snapshotter, context| {
-            if let Some(taken) = taken {
-                snapshotter.encode(id, batch, taken, context);
-            }
+        context.spawn(taking.into_actor(self).map(move |taken, snapshotter, context| match taken {
+            Some(taken) => snapshotter.encode(id, batch, taken, context),
+            None => snapshotter.end(id, context),
         }));
+    }
+
+    /// A snapshot is encoded, or was not even taken: the next one may begin.
+    fn end(&mut self, id: SnapshotId, context: &mut Context<Self>) {
+        self.encoding.remove(&id);
+        let due = self.gathering.iter().find(|(_, batch)| batch.due_since.is_some()).map(|(id, _)| *id);
+        if let Some(next) = due {
+            self.begin(next, context);
+        }
     }
 
     fn encode(&mut self, id: SnapshotId, batch: Batch, taken: SnapshotTaken, context: &mut Context<Self>) {
@@ -100,9 +127,9 @@ impl Snapshotter {
             if deliver.send(SnapshotFeed { position, cursor, form, chunks, is_whole }).is_ok() {
                 receivers.push(Receiver {
                     replica,
-                    form: Some(form_sender),
-                    chunks: Some(chunk_sender),
-                    is_whole: Some(whole_sender),
+                    form: form_sender,
+                    chunks: chunk_sender,
+                    is_whole: whole_sender,
                 });
             }
         }
@@ -113,142 +140,66 @@ impl Snapshotter {
         let ended = context.address().recipient();
         let dir = self.dir.clone();
         let spawned = background::spawn(format!("snapshot-{id}"), move || {
-            let mut fan_out = FanOut { receivers, buffer: Vec::with_capacity(CHUNK_BYTES) };
-            let begun = Instant::now();
+            let mut report = Report { to: ended, snapshot: id, begun: Instant::now(), outcome: None };
             let write = |out: &mut dyn Write| {
-                let options = EncodeOptions::for_target(batch.target, Some(position));
+                let options = EncodeOptions {
+                    states_seed: batch.states_seed,
+                    ..EncodeOptions::for_target(batch.target, Some(position))
+                };
                 rdb::encode(snapshot, &options, out).map_err(io::Error::other)
             };
-            let outcome = if batch.capa_eof {
-                fan_out.announce_marked();
+            report.outcome = Some(if batch.is_diskless {
+                let mut fan_out = FanOut::begin(receivers, &dir);
                 write(&mut fan_out).and_then(|bytes| fan_out.finish().map(|()| bytes))
             } else {
-                through_file(&dir, id, &mut fan_out, write)
-            };
-            report(&ended, id, outcome, begun.elapsed());
+                through_file(&dir, receivers, write)
+            });
         });
         if let Err(error) = spawned {
             // Receivers see their channels close and end their sessions.
             tracing::error!(snapshot = %id, %error, "no thread could be had for a snapshot");
+            self.end(id, context);
         }
     }
 }
 
-fn report(to: &Recipient<SnapshotEnded>, snapshot: SnapshotId, outcome: io::Result<u64>, took: Duration) {
-    if let Ok(bytes) = &outcome {
-        tracing::info!(%snapshot, bytes, took_millis = took.as_millis() as u64, "Snapshot transfer ended with success");
-    }
-    let outcome = outcome.map_err(|error| error.to_string());
-    tell(to, SnapshotEnded { snapshot, outcome }, WhenFull::Complain);
+/// Says how a snapshot ended when it is dropped, be it by a panic: others wait for its end.
+struct Report {
+    to: Recipient<SnapshotEnded>,
+    snapshot: SnapshotId,
+    begun: Instant,
+    outcome: Option<io::Result<u64>>,
 }
 
-/// Encodes into a file first: replicas without `capa eof` want to know the length.
+impl Drop for Report {
+    fn drop(&mut self) {
+        let snapshot = self.snapshot;
+        let lost = || Err(io::Error::other("its thread failed on our side, which is a defect"));
+        let outcome = self.outcome.take().unwrap_or_else(lost);
+        if let Ok(bytes) = &outcome {
+            let took_millis = self.begun.elapsed().as_millis() as u64;
+            tracing::info!(%snapshot, bytes, took_millis, "Snapshot transfer ended with success");
+        }
+        let outcome = outcome.map_err(|error| error.to_string());
+        tell(&self.to, SnapshotEnded { snapshot, outcome }, WhenFull::Complain);
+    }
+}
+
+/// Encodes into a file first, for those who want to know the length: all are served out of it, each at its own pace.
 fn through_file(
     dir: &Path,
-    id: SnapshotId,
-    fan_out: &mut FanOut,
+    receivers: Vec<Receiver>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<u64>,
 ) -> io::Result<u64> {
-    let path = dir.join(format!("temp-repl-{}-{id}.rdb", std::process::id()));
-    let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
-    // The name is not needed any more, and nothing is left behind whatever happens.
-    std::fs::remove_file(&path)?;
-    let bytes = write(&mut file)?;
-    file.seek(SeekFrom::Start(0))?;
-    fan_out.announce_length(ByteCount::new(bytes));
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let count = file.read(&mut chunk)?;
-        if count == 0 {
-            fan_out.finish()?;
-            return Ok(bytes);
-        }
-        fan_out.send(&chunk[..count])?;
+    let spill = Arc::new(Spill::create(dir)?);
+    let bytes = write(&mut spill.writer())?;
+    spill.end(true);
+    for Receiver { form, chunks, is_whole, .. } in receivers {
+        // Nobody listens any more: its thread finds out.
+        let _ = form.send(PayloadForm::Length(ByteCount::new(bytes)));
+        Spill::serve(&spill, 0, chunks, is_whole);
     }
-}
-
-struct Receiver {
-    replica: ReplicaId,
-    form: Option<oneshot::Sender<PayloadForm>>,
-    /// Absent once the receiver is gone.
-    chunks: Option<mpsc::Sender<SnapshotChunk>>,
-    is_whole: Option<oneshot::Sender<()>>,
-}
-
-/// Sends one encoding to all its receivers, each piece once in memory.
-struct FanOut {
-    receivers: Vec<Receiver>,
-    buffer: Vec<u8>,
-}
-
-impl FanOut {
-    fn announce_marked(&mut self) {
-        for receiver in &mut self.receivers {
-            if let Some(form) = receiver.form.take() {
-                let _ = form.send(PayloadForm::Marked(EofMark::from_random(rand::random())));
-            }
-        }
-    }
-
-    fn announce_length(&mut self, length: ByteCount) {
-        for receiver in &mut self.receivers {
-            if let Some(form) = receiver.form.take() {
-                let _ = form.send(PayloadForm::Length(length));
-            }
-        }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let chunk: SnapshotChunk = Arc::from(bytes);
-        for receiver in &mut self.receivers {
-            if let Some(chunks) = &receiver.chunks
-                && chunks.blocking_send(chunk.clone()).is_err()
-            {
-                tracing::debug!(replica = %receiver.replica, "a receiver of a snapshot is gone");
-                receiver.chunks = None;
-            }
-        }
-        if self.receivers.iter().all(|receiver| receiver.chunks.is_none()) {
-            return Err(io::Error::new(io::ErrorKind::BrokenPipe, "all receivers are gone"));
-        }
-        Ok(())
-    }
-
-    /// Everything was encoded without an error.
-    fn finish(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            let rest = std::mem::take(&mut self.buffer);
-            self.send(&rest)?;
-        }
-        for receiver in &mut self.receivers {
-            // First the word that it is whole, then the end of the pieces: who sees the end looks for the word.
-            if let Some(is_whole) = receiver.is_whole.take() {
-                let _ = is_whole.send(());
-            }
-            receiver.chunks = None;
-        }
-        Ok(())
-    }
-}
-
-impl Write for FanOut {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.is_empty() && bytes.len() >= CHUNK_BYTES {
-            self.send(bytes)?;
-            return Ok(bytes.len());
-        }
-        let count = bytes.len().min(CHUNK_BYTES - self.buffer.len());
-        self.buffer.extend_from_slice(&bytes[..count]);
-        if self.buffer.len() == CHUNK_BYTES {
-            let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK_BYTES));
-            self.send(&full)?;
-        }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok(bytes)
 }
 
 impl Actor for Snapshotter {
@@ -263,18 +214,28 @@ impl Handler<JoinSnapshot> for Snapshotter {
     type Result = ();
 
     fn handle(&mut self, join: JoinSnapshot, context: &mut Self::Context) {
-        let JoinSnapshot { replica, target, capa_eof, deliver } = join;
-        let shared =
-            self.gathering.values_mut().find(|batch| batch.target == target && batch.capa_eof == capa_eof);
-        if let Some(batch) = shared {
+        let JoinSnapshot { replica, target, knows_seed, capa_eof, deliver } = join;
+        let is_diskless = capa_eof;
+        let shared = self
+            .gathering
+            .iter_mut()
+            .find(|(_, batch)| batch.target == target && batch.is_diskless == is_diskless);
+        if let Some((_, batch)) = shared {
+            batch.states_seed |= knows_seed;
             batch.waiting.push((replica, deliver));
             return;
         }
         let snapshot = SnapshotId::new(self.next_snapshot);
         self.next_snapshot += 1;
-        self.gathering.insert(snapshot, Batch { target, capa_eof, waiting: vec![(replica, deliver)] });
-        // Even without a delay the message goes through the mailbox: who arrives in the same moment shares.
-        context.notify_later(BeginSnapshot { snapshot }, self.delay);
+        let batch = Batch {
+            target,
+            states_seed: knows_seed,
+            is_diskless,
+            waiting: vec![(replica, deliver)],
+            due_since: None,
+        };
+        self.gathering.insert(snapshot, batch);
+        context.notify_later(BeginSnapshot { snapshot }, self.delay.max(GATHER_MIN));
     }
 }
 
@@ -299,9 +260,10 @@ impl Handler<CancelSnapshots> for Snapshotter {
 impl Handler<SnapshotEnded> for Snapshotter {
     type Result = ();
 
-    fn handle(&mut self, ended: SnapshotEnded, _: &mut Self::Context) {
+    fn handle(&mut self, ended: SnapshotEnded, context: &mut Self::Context) {
         if let Err(error) = ended.outcome {
             tracing::warn!(snapshot = %ended.snapshot, error, "Snapshot transfer ended in an error");
         }
+        self.end(ended.snapshot, context);
     }
 }

@@ -61,6 +61,8 @@ enum Command {
     },
     /// Throughput, CPU per operation and memory per key beside redis-server 7.0, as ratios of one run.
     Bench(BenchOptions),
+    /// Full syncs and replicas that were away, beside redis-server 7.0 and Valkey 9.1: time, latencies, memory.
+    BenchSyncs(SyncOptions),
     /// Broken requests, floods, half commands, and masters that speak garbage.
     ///
     /// The node must stay alive, serve others meanwhile, keep its memory below each case's bound and its old data,
@@ -122,6 +124,25 @@ struct BenchOptions {
     no_files: bool,
 }
 
+#[derive(Args)]
+struct SyncOptions {
+    /// Keys that a full sync carries; 0 leaves it out.
+    #[arg(long, default_value_t = 5_000_000)]
+    keys: u64,
+    /// Full syncs of each server; the median counts.
+    #[arg(long, default_value_t = 1)]
+    rounds: u32,
+    /// Replicas that arrive at once.
+    #[arg(long, default_value_t = 1)]
+    replicas: usize,
+    /// Megabytes written while a replica is away that finds them in the backlog; 0 leaves it out.
+    #[arg(long, default_value_t = 500)]
+    catch_up_mb: u64,
+    /// Megabytes written while a replica is away whose backlog is 1 MB; 0 leaves it out.
+    #[arg(long, default_value_t = 2_000)]
+    away_mb: u64,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -151,6 +172,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Bench(options) => {
             bench::run(&options.into(), &node)?;
         }
+        Command::BenchSyncs(options) => bench::run_syncs(&options.into(), &node)?,
         Command::BadInput => bad_input::run(&node)?,
         Command::Simulate(_) => {}
     }
@@ -193,5 +215,13 @@ impl From<BenchOptions> for bench::Plan {
             with_latency: !no_latency,
             with_files: !no_files,
         }
+    }
+}
+
+impl From<SyncOptions> for bench::SyncPlan {
+    fn from(options: SyncOptions) -> Self {
+        let SyncOptions { keys, rounds, replicas, catch_up_mb, away_mb } = options;
+        let bytes = |megabytes: u64| megabytes.saturating_mul(1_000_000);
+        Self { keys, rounds, replicas, catch_up_bytes: bytes(catch_up_mb), away_bytes: bytes(away_mb) }
     }
 }

@@ -141,6 +141,7 @@ impl Node {
             log: log.clone(),
             budget: SetBudget::of(&settings),
             storage: storage.clone(),
+            log_folder: settings.log.folder.clone().into(),
             repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
             snapshot_delay: Duration::from_secs(settings.repl_diskless_sync_delay_seconds),
             full_syncs_max: FULL_SYNCS_MAX,

@@ -13,7 +13,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::{ByteStream, DetachedStream, tls::TlsPipe};
+use crate::{ByteStream, DetachedStream, file_socket::FileSocket, tls::TlsPipe};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -108,6 +108,10 @@ impl AsyncWrite for ClientStream {
 impl ByteStream for UnixStream {
     fn detach(self: Box<Self>) -> io::Result<Box<dyn DetachedStream>> {
         Ok(Box::new(self.into_std()?))
+    }
+
+    fn file_socket(&self) -> io::Result<Option<FileSocket>> {
+        FileSocket::of_unix(self)
     }
 }
 

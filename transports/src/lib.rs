@@ -11,6 +11,7 @@
 //! * nothing here buffers: what is not read stays with the sender.
 
 pub mod client;
+pub mod file_socket;
 pub mod memory;
 pub mod tcp;
 pub mod tls;
@@ -20,6 +21,8 @@ use std::{fmt, future::Future, io, pin::Pin};
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use file_socket::FileSocket;
 
 /// A future that a transport returns.
 pub type TransportFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, TransportError>> + Send + 'a>>;
@@ -80,6 +83,15 @@ pub enum Lanes {
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {
     /// Takes the stream off its runtime, to be attached to another.
     fn detach(self: Box<Self>) -> io::Result<Box<dyn DetachedStream>>;
+
+    /// A second handle on the socket that bytes of files can be sent by, on any thread; `None` where bytes pass through
+    /// more than a plain socket.
+    ///
+    /// # Errors
+    /// The system has no more handles.
+    fn file_socket(&self) -> io::Result<Option<FileSocket>> {
+        Ok(None)
+    }
 }
 
 /// A stream that belongs to no runtime.

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
     ByteStream, DetachedStream, Endpoint, Lane, Lanes, Link, Listener, Transport, TransportError,
-    TransportFuture,
+    TransportFuture, file_socket::FileSocket,
 };
 
 /// How long a connection attempt may take.
@@ -92,6 +92,10 @@ impl Link for TcpLink {
 impl ByteStream for TcpStream {
     fn detach(self: Box<Self>) -> io::Result<Box<dyn DetachedStream>> {
         Ok(Box::new(self.into_std()?))
+    }
+
+    fn file_socket(&self) -> io::Result<Option<FileSocket>> {
+        FileSocket::of_tcp(self)
     }
 }
 

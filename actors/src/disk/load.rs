@@ -89,6 +89,14 @@ fn tell_skipped(name: &Path, summary: &RdbSummary) {
     }
 }
 
+/// How many threads are to decode besides the one that reads: none where there is but one processor.
+pub(crate) fn decoding_workers() -> usize {
+    match thread::available_parallelism().map_or(1, usize::from) {
+        1 => 0,
+        processors => processors.min(WORKERS_MAX),
+    }
+}
+
 type Loaded = Result<LoadedBase, RdbError>;
 
 fn begin(file: Arc<dyn StoredFile>, options: LoadOptions) -> io::Result<oneshot::Receiver<Loaded>> {
@@ -108,15 +116,14 @@ fn load(input: &mut dyn Read, options: &LoadOptions) -> Loaded {
     keyspace.access_mut().set(unix_now(), AccessKind::Recency);
     let skips_unsupported = options.skips_unsupported;
     let decoding = DecodeOptions { skips_unsupported, ..DecodeOptions::for_file(options.limits) };
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let summary = if processors == 1 {
+    let workers = decoding_workers();
+    let summary = if workers == 0 {
         rdb::decode(input, &mut keyspace, &decoding)?
     } else {
         let mut run = |worker: rdb::Worker| {
             // Where there is no thread to be had, the others do its part.
             let _ = thread::Builder::new().name("load-worker".to_owned()).spawn(worker);
         };
-        let workers = processors.min(WORKERS_MAX);
         rdb::decode_with_workers(input, &mut keyspace, &decoding, workers, &mut run)?
     };
     let expired = if options.drops_expired { drop_expired(&mut keyspace, unix_now()) } else { Vec::new() };

@@ -5,6 +5,7 @@
 //! the stream begins, and hands it to the shard; [`ticker`] notices that the log has grown.
 
 pub(crate) mod loader;
+pub(crate) mod log_reader;
 pub mod run;
 pub(crate) mod session;
 pub mod ticker;

@@ -3,9 +3,9 @@
 //!
 //! One piece of output is under way at a time; what the replica says and what the clock says is heard meanwhile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use rejoin_persistence::log::Cursor;
+use rejoin_persistence::{log::Bookmark, segment::StreamName};
 use rejoin_protocol::{ByteCount, Offset, ReplicaId};
 use rejoin_replication::{ReplicaSession, SessionEvent, SessionSettings, SessionState};
 use tokio::{
@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    links::run::LinksContext,
+    links::{log_reader::LogReader, run::LinksContext},
     mailbox::{WhenFull, tell},
     messages::{
         buffer_manager::{CloseCursor, MoveCursor, OpenCursor},
@@ -24,10 +24,12 @@ use crate::{
         snapshotter::{SnapshotChunk, SnapshotFeed},
     },
 };
-use rejoin_transports::ByteStream;
+use rejoin_transports::{ByteStream, file_socket::FileSocket};
 
-/// How often the reader's place is reported while it moves.
-const REPORT_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is looked whether the reader lags too far to read from memory.
+const TEND_PERIOD: Duration = Duration::from_millis(100);
+/// Looks between two reports of the reader's place.
+const TENDS_PER_REPORT: u32 = 10;
 /// What a replica may send before it is read.
 const READ_BYTES: usize = 4 << 10;
 
@@ -81,12 +83,21 @@ struct Feeding {
     awaited: Option<oneshot::Receiver<SnapshotFeed>>,
     /// From then until the payload is out.
     feed: Option<Payload>,
-    /// The log, from where this replica reads it.
-    cursor: Option<Cursor>,
+    /// The log, from where this replica reads it; once that is known.
+    log: Option<LogReader>,
+    /// What a reader of the log needs, until there is one.
+    log_seed: Option<LogSeed>,
     outgoing: Option<(Outgoing, usize)>,
     /// What was last told to the `Master`.
     reported: Option<(SessionState, Offset)>,
-    next_report: Instant,
+    next_tend: Instant,
+    /// Looks since the place was reported.
+    tends: u32,
+}
+
+struct LogSeed {
+    stream: Arc<StreamName>,
+    socket: Option<FileSocket>,
 }
 
 struct Payload {
@@ -110,12 +121,15 @@ impl Feeding {
         serve: ServeReplica,
         orders: mpsc::Receiver<SessionOrder>,
     ) -> Outcome<Option<Self>> {
-        let (reader, mut writer) = tokio::io::split(serve.stream.attach()?);
+        let stream = serve.stream.attach()?;
+        let log_seed = Some(LogSeed { stream: serve.sent_stream, socket: stream.file_socket()? });
+        let (reader, mut writer) = tokio::io::split(stream);
         let now = context.clock.now();
         let settings = SessionSettings { repl_timeout: serve.repl_timeout, ..SessionSettings::default() };
-        let (session, awaited, cursor) = match serve.start {
-            SessionStart::Continue { replid, from, cursor } => {
-                (ReplicaSession::continuing(now, settings, serve.hello, replid, from), None, Some(cursor))
+        let (session, awaited, at) = match serve.start {
+            SessionStart::Continue { replid, from } => {
+                let session = ReplicaSession::continuing(now, settings, serve.hello, replid, from.position());
+                (session, None, Some(from))
             }
             SessionStart::Full { is_legacy, snapshot } => {
                 (ReplicaSession::full(now, settings, serve.hello, is_legacy), Some(snapshot), None)
@@ -131,10 +145,6 @@ impl Feeding {
         };
         let grown = context.grown.subscribe();
         context.ticker.session_begun();
-        if let Some(cursor) = &cursor {
-            let opened = OpenCursor { replica: serve.replica, at: cursor.position() };
-            tell(&context.reports.open_cursor, opened, WhenFull::Complain);
-        }
         let mut feeding = Self {
             replica: serve.replica,
             session,
@@ -145,12 +155,17 @@ impl Feeding {
             grown,
             awaited,
             feed: None,
-            cursor,
+            log: None,
+            log_seed,
             outgoing: (!serve.unsent.is_empty()).then_some((Outgoing::Lines(serve.unsent), 0)),
             reported: None,
-            next_report: Instant::now() + REPORT_PERIOD,
+            next_tend: Instant::now() + TEND_PERIOD,
+            tends: 0,
             context,
         };
+        if let Some(at) = at {
+            feeding.open_log(at);
+        }
         feeding.hear(&serve.received)?;
         Ok(Some(feeding))
     }
@@ -168,7 +183,7 @@ impl Feeding {
             let clock = self.context.clock;
             tokio::select! {
                 order = self.orders.recv() => match order {
-                    Some(SessionOrder::End { after: Some(after), reason }) if self.cursor.is_some() => {
+                    Some(SessionOrder::End { after: Some(after), reason }) if self.log.is_some() => {
                         self.end = Some((after, reason));
                     }
                     Some(SessionOrder::End { reason, .. }) => return Ok(reason.to_owned()),
@@ -183,7 +198,7 @@ impl Feeding {
                     self.hear(&input)?;
                     input.clear();
                 }
-                sent = send_some(&mut self.writer, &mut self.outgoing, &mut self.cursor), if has_output => {
+                sent = send_some(&mut self.writer, &mut self.outgoing, &mut self.log), if has_output => {
                     let sent = sent?;
                     self.context.traffic.add_sent(sent.bytes);
                     if sent.is_payload {
@@ -194,9 +209,18 @@ impl Feeding {
                     self.handle_awaited(awaited)?;
                 }
                 () = clock.sleep_until(timeout) => self.session.handle_timeout(clock.now())?,
-                () = tokio::time::sleep_until(self.next_report) => self.report_place(),
+                () = tokio::time::sleep_until(self.next_tend) => self.tend_log(),
             }
         }
+    }
+
+    /// The log is read from here on; it keeps what is there, in memory or in files.
+    fn open_log(&mut self, at: Bookmark) {
+        let opened = OpenCursor { replica: self.replica, at: at.position() };
+        tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
+        let Some(LogSeed { stream, socket }) = self.log_seed.take() else { return };
+        let (log, reports) = (self.context.log.clone(), self.context.reports.clone());
+        self.log = Some(LogReader::new(self.replica, stream, log, reports, socket, at));
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Outcome<()> {
@@ -238,7 +262,7 @@ impl Feeding {
 
     fn is_done(&self) -> Option<String> {
         let (after, reason) = self.end?;
-        let reached = self.cursor.as_ref().is_none_or(|cursor| cursor.position().prior() >= after);
+        let reached = self.log.as_ref().is_none_or(|log| log.position().prior() >= after);
         (reached && self.outgoing.is_none()).then(|| reason.to_owned())
     }
 
@@ -246,11 +270,11 @@ impl Feeding {
         if !self.session.may_send_stream() {
             return Ok(false);
         }
-        match &mut self.cursor {
+        match &mut self.log {
             // What is new from here on will be noticed again: first mark as seen, then look.
-            Some(cursor) => {
+            Some(log) => {
                 self.grown.borrow_and_update();
-                Ok(!cursor.readable()?.is_empty())
+                log.has_bytes()
             }
             None => Ok(false),
         }
@@ -262,9 +286,7 @@ impl Feeding {
             Awaited::Snapshot(Some(feed)) => {
                 self.awaited = None;
                 self.session.handle_snapshot_taken(now, feed.position.replid, feed.position.offset);
-                let opened = OpenCursor { replica: self.replica, at: feed.cursor.position() };
-                tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
-                self.cursor = Some(feed.cursor);
+                self.open_log(feed.cursor.bookmark());
                 self.feed =
                     Some(Payload { form: Some(feed.form), chunks: feed.chunks, is_whole: feed.is_whole });
             }
@@ -290,10 +312,16 @@ impl Feeding {
         Ok(())
     }
 
-    fn report_place(&mut self) {
-        self.next_report = Instant::now() + REPORT_PERIOD;
-        if let Some(cursor) = &self.cursor {
-            let moved = MoveCursor { replica: self.replica, at: cursor.position() };
+    fn tend_log(&mut self) {
+        self.next_tend = Instant::now() + TEND_PERIOD;
+        self.tends += 1;
+        let Some(log) = &mut self.log else { return };
+        log.tend();
+        self.context.traffic.add_sent(log.take_sent_elsewhere());
+        if self.tends >= TENDS_PER_REPORT {
+            self.tends = 0;
+            let (at, holds_memory) = (log.position(), log.holds_memory());
+            let moved = MoveCursor { replica: self.replica, at, holds_memory };
             tell(&self.context.reports.move_cursor, moved, WhenFull::Drop);
         }
     }
@@ -310,7 +338,7 @@ struct Sent {
 async fn send_some(
     writer: &mut WriteHalf<Box<dyn ByteStream>>,
     outgoing: &mut Option<(Outgoing, usize)>,
-    cursor: &mut Option<Cursor>,
+    log: &mut Option<LogReader>,
 ) -> Outcome<Sent> {
     if let Some((piece, sent)) = outgoing {
         let bytes: &[u8] = match piece {
@@ -329,10 +357,8 @@ async fn send_some(
         }
         return Ok(Sent { bytes: count, is_payload });
     }
-    let Some(cursor) = cursor else { return Ok(Sent { bytes: 0, is_payload: false }) };
-    let count = writer.write(cursor.readable()?).await?;
-    cursor.consume(count);
-    Ok(Sent { bytes: count, is_payload: false })
+    let Some(log) = log else { return Ok(Sent { bytes: 0, is_payload: false }) };
+    Ok(Sent { bytes: log.send_some(writer).await?, is_payload: false })
 }
 
 /// The next thing to send, or the news that the log has grown.

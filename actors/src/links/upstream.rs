@@ -1,6 +1,6 @@
 //! The link to our master until its stream begins: dial, handshake, payload; then the shard takes it over.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     links::{
-        loader::{Loaded, Loader},
+        loader::{Loaded, Loader, Piece},
         run::LinksContext,
     },
     mailbox::{WhenFull, tell},
@@ -134,8 +134,9 @@ impl Conversation<'_> {
                 Taken::Conversation(0) | Taken::Stream => break,
                 Taken::Conversation(count) => self.taken += count,
                 Taken::Payload { held, chunk, taken } => {
-                    let piece = [held, chunk].concat();
+                    let (held, part) = (held.to_vec(), self.taken..self.taken + chunk.len());
                     self.taken += taken;
+                    let piece = self.take_piece(held, part);
                     self.load(piece).await?;
                 }
             }
@@ -148,12 +149,23 @@ impl Conversation<'_> {
         Ok(is_handed_over)
     }
 
-    async fn load(&mut self, piece: Vec<u8>) -> Outcome<()> {
-        if piece.is_empty() {
+    /// Payload as the loader wants it. What was read goes along as it is where nothing else stands behind the payload:
+    /// it is not copied.
+    fn take_piece(&mut self, held: Vec<u8>, part: Range<usize>) -> Piece {
+        if self.taken == self.input.len() {
+            self.taken = 0;
+            return Piece { held, part, input: std::mem::take(&mut self.input) };
+        }
+        let input = self.input[part].to_vec();
+        Piece { held, part: 0..input.len(), input }
+    }
+
+    async fn load(&mut self, piece: Piece) -> Outcome<()> {
+        if piece.held.is_empty() && piece.part.is_empty() {
             return Ok(());
         }
         let Some(loading) = &mut self.loading else { return Err("payload without a load".into()) };
-        self.unreported += piece.len() as u64;
+        self.unreported += (piece.held.len() + piece.part.len()) as u64;
         loading.loader.push(piece).await;
         if loading.loader.has_failed() {
             return self.fail_load().await;

@@ -1,9 +1,14 @@
 //! What the `BufferManager` actor is told.
 
 use actix::Message;
-use rejoin_commands::{Settings, settings::LogSettings};
+use rejoin_commands::Settings;
 use rejoin_persistence::files::history::HistoryLimits;
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+
+use crate::shard::limits_of;
+
+/// `client-output-buffer-limit replica` as Redis ships it counts as unset: a replica that lags costs no memory here.
+const STOCK_LAG_BYTES_MAX: u64 = 256 << 20;
 
 /// A session reads the log from here on. From its link.
 #[derive(Clone, Copy, Debug, Message)]
@@ -23,6 +28,8 @@ pub struct MoveCursor {
     pub replica: ReplicaId,
     /// The byte it reads next.
     pub at: NextOffset,
+    /// Whether memory lives for it: files do not serve it.
+    pub holds_memory: bool,
 }
 
 /// A session reads no more. From its link.
@@ -49,12 +56,13 @@ impl SetBudget {
     /// What the settings say.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
-        let LogSettings { keeps_history, history_bytes_max, history_seconds_max, .. } = settings.log;
         Self {
             hot: ByteCount::new(settings.repl_backlog_bytes),
-            lag_max: ByteCount::new(settings.replica_lag_bytes_max),
-            history: keeps_history
-                .then_some(HistoryLimits { bytes_max: history_bytes_max, seconds_max: history_seconds_max }),
+            lag_max: ByteCount::new(match settings.replica_lag_bytes_max {
+                STOCK_LAG_BYTES_MAX => 0,
+                bytes => bytes,
+            }),
+            history: settings.log.keeps_history.then(|| limits_of(settings)),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! What the links thread is told: it moves bytes for replicas' sessions and for the link upstream.
 
-use rejoin_persistence::log::Cursor;
-use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
+use std::sync::Arc;
+
+use rejoin_persistence::{log::Bookmark, segment::StreamName};
+use rejoin_protocol::{Epoch, Offset, ReplicaId, ReplicationId};
 use rejoin_replication::{MasterAddress, ReplicaHello};
 use rejoin_transports::{DetachedStream, Endpoint};
 use tokio::sync::oneshot;
@@ -77,6 +79,8 @@ pub struct ServeReplica {
     pub received: Vec<u8>,
     /// `repl-timeout`.
     pub repl_timeout: std::time::Duration,
+    /// The stream that it is sent; the session is closed when that changes.
+    pub sent_stream: Arc<StreamName>,
     /// How it begins.
     pub start: SessionStart,
 }
@@ -87,10 +91,8 @@ pub enum SessionStart {
     Continue {
         /// Its name.
         replid: ReplicationId,
-        /// The first byte.
-        from: NextOffset,
-        /// The log from there on.
-        cursor: Cursor,
+        /// Where in the stream.
+        from: Bookmark,
     },
     /// A snapshot first.
     Full {

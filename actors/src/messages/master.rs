@@ -1,7 +1,7 @@
 //! What the `Master` actor is told.
 
 use actix::Message;
-use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId};
+use rejoin_protocol::{Offset, ReplicaId, ReplicationId};
 use rejoin_replication::{Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
 
@@ -47,7 +47,7 @@ pub struct ReplicaLost {
     pub reason: String,
 }
 
-/// A replica lags further than memory may hold. From the `BufferManager`.
+/// A replica lags further than it may. From the `BufferManager`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct ReplicaStalled {
@@ -57,16 +57,8 @@ pub struct ReplicaStalled {
     pub lag_bytes: u64,
     /// Bytes that it may lag.
     pub lag_bytes_max: u64,
-}
-
-/// History cannot be served. From the `AofSender`.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct HistoryRefused {
-    /// For whom.
-    pub replica: ReplicaId,
-    /// The byte it wanted.
-    pub from: NextOffset,
+    /// What says so.
+    pub limit: &'static str,
 }
 
 /// This node goes on alone: its stream continues from `at` under a new name. From the shard.

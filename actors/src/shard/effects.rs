@@ -244,7 +244,9 @@ fn hello_of(said: Said) -> ReplicaHello {
         ip_address: said.ip_address,
         capa_eof: said.capa_eof,
         capa_psync2: said.capa_psync2,
+        capa_rejoin: said.capa_rejoin,
         rdb_only: said.rdb_only,
+        rdb_without_data: said.rdb_without_data,
         version: said.version,
     }
 }

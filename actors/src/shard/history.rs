@@ -46,8 +46,12 @@ fn history_options(settings: &Settings, storage: &dyn Storage) -> LogFilesOption
     }
 }
 
-pub(super) fn limits_of(settings: &Settings) -> HistoryLimits {
-    HistoryLimits { bytes_max: settings.log.history_bytes_max, seconds_max: settings.log.history_seconds_max }
+pub(crate) fn limits_of(settings: &Settings) -> HistoryLimits {
+    HistoryLimits {
+        bytes_max: settings.log.history_bytes_max,
+        seconds_max: settings.log.history_seconds_max,
+        bytes_hard_max: settings.log.history_bytes_hard_max,
+    }
 }
 
 /// Loads the snapshot file and what the history knows since, and has the shard write on behind it.

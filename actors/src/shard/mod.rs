@@ -33,6 +33,8 @@ pub(crate) mod ticks;
 pub(crate) mod turn;
 pub(crate) mod upstream;
 
+pub(crate) use history::limits_of;
+
 use std::{
     cell::RefCell,
     collections::HashMap,

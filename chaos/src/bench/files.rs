@@ -95,7 +95,7 @@ fn measure(binary: &Binary, keys: u64, rounds: u32, compression: &str) -> Result
     })
 }
 
-fn name_of(number: u64) -> Vec<u8> {
+pub(super) fn name_of(number: u64) -> Vec<u8> {
     format!("key:{number:016}").into_bytes()
 }
 
@@ -176,7 +176,7 @@ fn probe(server: &Server, keys: u64, stop: &AtomicBool) -> Result<f64> {
     Ok(nanos[(nanos.len() - 1) * 999 / 1000] as f64 / 1000.0)
 }
 
-fn write_steadily(server: &Server, keys: u64, stop: &AtomicBool) -> Result<()> {
+pub(super) fn write_steadily(server: &Server, keys: u64, stop: &AtomicBool) -> Result<()> {
     let mut random = SmallRng::seed_from_u64(2);
     let mut client = server.client()?;
     let value = value_of(VALUE_BYTES);
@@ -197,7 +197,7 @@ fn write_steadily(server: &Server, keys: u64, stop: &AtomicBool) -> Result<()> {
 }
 
 /// Bytes of the server and its children, what they share counted once.
-fn memory_of_all(server: &Server) -> Result<u64> {
+pub(super) fn memory_of_all(server: &Server) -> Result<u64> {
     let path = format!("/proc/{0}/task/{0}/children", server.pid());
     let children = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let mut sum = proportional(server.pid()).context("reading the server's memory")?;

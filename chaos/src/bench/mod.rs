@@ -6,8 +6,10 @@
 //! rounds' ratios. On a small machine redis-benchmark is the bottleneck rather than the server, so the figure to judge by
 //! is the server's CPU time per operation; throughput stands beside that of a server which does nothing.
 
+mod catch_up;
 mod do_nothing;
 mod files;
+mod full_sync;
 mod latency;
 mod load;
 mod log;
@@ -153,6 +155,38 @@ pub fn run(plan: &Plan, node: &Binary) -> Result<Vec<Outcome>> {
         say("");
     }
     Ok(outcomes)
+}
+
+/// What to measure of replication between two servers of one kind.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncPlan {
+    /// Keys that a full sync carries; none leaves it out.
+    pub keys: u64,
+    /// Full syncs of each server.
+    pub rounds: u32,
+    /// Replicas that arrive at once.
+    pub replicas: usize,
+    /// Bytes written while a replica is away that finds them in memory; none leaves it out.
+    pub catch_up_bytes: u64,
+    /// Bytes written while a replica is away that finds them on disk, if anywhere; none leaves it out.
+    pub away_bytes: u64,
+}
+
+/// Measures full syncs and replicas that were away, beside stock servers, and prints them as tables.
+pub fn run_syncs(plan: &SyncPlan, node: &Binary) -> Result<()> {
+    if plan.keys > 0 {
+        full_sync::compare(node, plan.keys, plan.rounds, plan.replicas)?;
+    }
+    for (bytes, backlog, title) in [
+        (plan.catch_up_bytes, "2gb", "catching up from memory"),
+        (plan.away_bytes, "1mb", "away for more than memory holds"),
+    ] {
+        if bytes > 0 {
+            let is_on_disk = backlog == "1mb";
+            catch_up::compare(node, catch_up::Absence { bytes, backlog, title }, is_on_disk)?;
+        }
+    }
+    Ok(())
 }
 
 /// Options with which nothing is written to disk.

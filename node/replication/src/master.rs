@@ -228,8 +228,10 @@ impl MasterCore {
     pub fn handle_state(&mut self, id: ReplicaId, state: SessionState) {
         let Some(attached) = self.replicas.get_mut(&id) else { return };
         attached.summary.state = state;
-        if !matches!(state, SessionState::WaitingForSnapshot | SessionState::SendingSnapshot) {
-            self.release(id);
+        match state {
+            SessionState::WaitingForSnapshot => {}
+            SessionState::SendingSnapshot => self.admission.close(id),
+            _ => self.release(id),
         }
     }
 
@@ -324,9 +326,7 @@ impl MasterCore {
     /// Gives back a token, and passes it on.
     fn release(&mut self, id: ReplicaId) {
         self.admitted.retain(|&admitted| admitted != id);
-        if let Some(next) = self.admission.release(id) {
-            self.admitted.push_back(next);
-        }
+        self.admitted.extend(self.admission.release(id));
     }
 
     fn attached(&self) -> Vec<ReplicaId> {

@@ -56,25 +56,35 @@ impl Backoff {
     }
 }
 
-/// Who may run a full sync now: at most so many at a time, the others in the order of asking.
+/// Who may run a full sync now. Those who share a snapshot share a token, for as long as one of them has not got all of
+/// it: at most so many snapshots at a time, and all others begin together with the next one that is free.
 #[derive(Clone, Debug)]
 pub struct FullSyncAdmission {
     max: usize,
-    running: BTreeSet<ReplicaId>,
+    /// Each with a token of its own; none is empty.
+    groups: Vec<Group>,
     waiting: VecDeque<ReplicaId>,
+}
+
+/// Full syncs that share a token.
+#[derive(Clone, Debug)]
+struct Group {
+    members: BTreeSet<ReplicaId>,
+    /// Their snapshot was not taken yet, as far as is known: others may join.
+    is_open: bool,
 }
 
 impl FullSyncAdmission {
     /// At most `max` at a time; 0 counts as 1.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { max: max.max(1), running: BTreeSet::new(), waiting: VecDeque::new() }
+        Self { max: max.max(1), groups: Vec::new(), waiting: VecDeque::new() }
     }
 
-    /// Full syncs running.
+    /// Tokens that are out.
     #[must_use]
     pub fn running(&self) -> usize {
-        self.running.len()
+        self.groups.len()
     }
 
     /// Full syncs waiting.
@@ -83,13 +93,17 @@ impl FullSyncAdmission {
         self.waiting.len()
     }
 
-    /// Asks for a token. `false`: `id` waits until a [`release`](Self::release) names it.
+    /// Asks for a token, or for a share in one. `false`: `id` waits until it is named.
     pub fn request(&mut self, id: ReplicaId) -> bool {
-        if self.running.contains(&id) {
+        if self.groups.iter().any(|group| group.members.contains(&id)) {
             return true;
         }
-        if self.running.len() < self.max {
-            return self.running.insert(id);
+        if let Some(group) = self.groups.iter_mut().find(|group| group.is_open) {
+            return group.members.insert(id);
+        }
+        if self.groups.len() < self.max {
+            self.groups.push(Group { members: BTreeSet::from([id]), is_open: true });
+            return true;
         }
         if !self.waiting.contains(&id) {
             self.waiting.push_back(id);
@@ -97,15 +111,37 @@ impl FullSyncAdmission {
         false
     }
 
-    /// `id` is done, or lost, or no longer waits. Returns who may begin now.
-    pub fn release(&mut self, id: ReplicaId) -> Option<ReplicaId> {
-        self.waiting.retain(|&waiting| waiting != id);
-        if !self.running.remove(&id) {
-            return None;
+    /// The snapshot of `id` was taken: nobody joins its group any more.
+    pub fn close(&mut self, id: ReplicaId) {
+        for group in self.groups.iter_mut().filter(|group| group.members.contains(&id)) {
+            group.is_open = false;
         }
-        let next = self.waiting.pop_front()?;
-        self.running.insert(next);
-        Some(next)
+    }
+
+    /// `id` is done, or lost, or no longer waits. Returns who may begin now, in the order of asking.
+    pub fn release(&mut self, id: ReplicaId) -> Vec<ReplicaId> {
+        self.waiting.retain(|&waiting| waiting != id);
+        self.groups.iter_mut().for_each(|group| {
+            group.members.remove(&id);
+        });
+        self.groups.retain(|group| !group.members.is_empty());
+        self.admit()
+    }
+
+    /// So many at a time from now on, 0 counting as 1; those that run are not called off. Returns who may begin now.
+    pub fn set_max(&mut self, max: usize) -> Vec<ReplicaId> {
+        self.max = max.max(1);
+        self.admit()
+    }
+
+    /// All who wait share the next token.
+    fn admit(&mut self) -> Vec<ReplicaId> {
+        if self.waiting.is_empty() || self.groups.len() >= self.max {
+            return Vec::new();
+        }
+        let admitted: Vec<ReplicaId> = self.waiting.drain(..).collect();
+        self.groups.push(Group { members: admitted.iter().copied().collect(), is_open: true });
+        admitted
     }
 }
 
@@ -137,17 +173,43 @@ mod tests {
     }
 
     #[test]
-    fn full_syncs_are_admitted_in_order() {
+    fn those_who_share_a_snapshot_share_a_token() {
         let id = ReplicaId::new;
         let mut admission = FullSyncAdmission::new(2);
-        assert!(admission.request(id(1)));
-        assert!(admission.request(id(2)));
-        assert!(admission.request(id(1)), "asking twice is one token");
-        assert!(!admission.request(id(3)));
-        assert!(!admission.request(id(4)));
-        assert_eq!(admission.release(id(3)), None, "gives up waiting");
-        assert_eq!(admission.release(id(1)), Some(id(4)));
-        assert_eq!(admission.release(id(1)), None, "given back once");
+        for n in 1..=10 {
+            assert!(admission.request(id(n)));
+        }
+        assert_eq!(admission.running(), 1);
+        assert!(admission.request(id(1)), "asking twice is one share");
+        admission.close(id(10));
+        assert!(admission.request(id(11)), "the second token");
+        admission.close(id(11));
+        assert!(!admission.request(id(12)));
+        assert!(!admission.request(id(13)));
+        assert!(!admission.request(id(14)));
+        assert_eq!(admission.release(id(13)), [], "gives up waiting");
+        for n in 1..=9 {
+            assert_eq!(admission.release(id(n)), []);
+        }
+        assert_eq!(admission.release(id(10)), [id(12), id(14)], "the last of ten has all");
+        assert_eq!(admission.release(id(10)), [], "given back once");
+        assert!(admission.request(id(15)), "joins those that were just admitted");
         assert_eq!((admission.running(), admission.waiting()), (2, 0));
+    }
+
+    #[test]
+    fn the_number_of_tokens_changes_while_they_are_out() {
+        let id = ReplicaId::new;
+        let mut admission = FullSyncAdmission::new(1);
+        for n in 1..=5 {
+            assert_eq!(admission.request(id(n)), n == 1);
+            admission.close(id(n));
+        }
+        assert_eq!(admission.set_max(3), [id(2), id(3), id(4), id(5)]);
+        admission.close(id(2));
+        assert_eq!(admission.set_max(0), []);
+        assert!(!admission.request(id(6)));
+        assert_eq!(admission.release(id(1)), [], "one too many");
+        assert_eq!((2..=5).flat_map(|n| admission.release(id(n))).collect::<Vec<_>>(), [id(6)]);
     }
 }

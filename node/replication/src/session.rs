@@ -25,8 +25,12 @@ pub struct ReplicaHello {
     pub capa_eof: bool,
     /// It understands `+CONTINUE <id>`.
     pub capa_psync2: bool,
+    /// It is a node of our kind: it reads whatever our own files hold.
+    pub capa_rejoin: bool,
     /// It wants the snapshot only, no stream (redis-cli --rdb).
     pub rdb_only: bool,
+    /// It wants a snapshot without keys (redis-cli --functions-rdb).
+    pub rdb_without_data: bool,
     /// The version it stated (Valkey).
     pub version: Option<String>,
 }

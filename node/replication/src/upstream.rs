@@ -325,7 +325,7 @@ impl Upstream {
             write_ip_address(out, address.as_bytes());
             self.unanswered.push_back(UpstreamPhase::Replconf);
         }
-        write_capabilities(out, &[Capability::Eof, Capability::Psync2]);
+        write_capabilities(out, &[Capability::Eof, Capability::Psync2, Capability::Rejoin]);
         self.unanswered.push_back(UpstreamPhase::Replconf);
         if let Some(version) = &settings.version {
             write_version(out, version);

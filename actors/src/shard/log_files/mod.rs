@@ -330,7 +330,9 @@ impl Shard {
                 return;
             }
             disk.trimmed_at = Instant::now();
-            let retired = disk.files.forget_oldest(limits_of(&self.engine.settings), self.engine.now);
+            let wanted_from = self.log_handle.wanted_from();
+            let limits = limits_of(&self.engine.settings);
+            let retired = disk.files.forget_oldest(limits, self.engine.now, wanted_from);
             if !retired.is_empty() {
                 // No manifest may name what is gone.
                 let task = disk.files.sync_task(self.engine.now);

@@ -133,6 +133,7 @@ fn replconf(call: &mut Call<'_>) -> Result<(), Failure> {
             }
             ReplconfOption::Capa(Some(Capability::Eof)) => hello.capa_eof = true,
             ReplconfOption::Capa(Some(Capability::Psync2)) => hello.capa_psync2 = true,
+            ReplconfOption::Capa(Some(Capability::Rejoin)) => hello.capa_rejoin = true,
             // What else a replica can do is no concern of ours.
             ReplconfOption::Capa(None) => {}
             ReplconfOption::RdbOnly(rdb_only) => hello.rdb_only = rdb_only,

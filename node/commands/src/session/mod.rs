@@ -81,6 +81,8 @@ pub struct ReplicaHello {
     pub capa_eof: bool,
     /// It understands PSYNC2.
     pub capa_psync2: bool,
+    /// It is a node of our kind.
+    pub capa_rejoin: bool,
     /// It wants only the snapshot, not the stream (redis-cli --rdb).
     pub rdb_only: bool,
     /// It wants a snapshot without keys (redis-cli --functions-rdb).

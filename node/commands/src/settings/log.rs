@@ -42,6 +42,8 @@ pub struct LogSettings {
     pub history_bytes_max: u64,
     /// `repl-history-age`, seconds.
     pub history_seconds_max: u64,
+    /// `repl-history-hard-size`, bytes: beyond it even what a replica is being sent goes; 0 is twice `repl-history-size`.
+    pub history_bytes_hard_max: u64,
 }
 
 impl Default for LogSettings {
@@ -58,6 +60,7 @@ impl Default for LogSettings {
             keeps_history: true,
             history_bytes_max: 16 << 30,
             history_seconds_max: 3 * 60 * 60,
+            history_bytes_hard_max: 0,
         }
     }
 }
@@ -144,4 +147,5 @@ pub(super) const ROWS: &[Row] = &[
     yes_no("repl-history", "yes").typed(flag!(keeps_history)),
     memory("repl-history-size", "17179869184", 0, BYTES_MAX).typed(number!(history_bytes_max)),
     integer("repl-history-age", "10800", 0, i64::MAX).typed(number!(history_seconds_max)),
+    memory("repl-history-hard-size", "0", 0, BYTES_MAX).typed(number!(history_bytes_hard_max)),
 ];

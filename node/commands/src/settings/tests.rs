@@ -15,8 +15,8 @@ fn every_default_field_shows_its_rows_default() {
 fn no_name_stands_twice_and_all_of_redis_are_there() {
     let names = Settings::default().names();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size three of repl-history and rdb-skip-unsupported.
-    assert_eq!(names.len(), 194 + 8);
+    // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size, four of repl-history and rdb-skip-unsupported.
+    assert_eq!(names.len(), 194 + 9);
 }
 
 #[test]

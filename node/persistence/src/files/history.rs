@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rejoin_protocol::{Offset, ReplicationId, UnixMillis};
+use rejoin_protocol::{NextOffset, Offset, ReplicationId, UnixMillis};
 
 use super::publish::remove_segment;
 use crate::{segment::StoredSegment, storage::Storage};
@@ -26,9 +26,20 @@ pub struct HistoryLimits {
     pub bytes_max: u64,
     /// `repl-history-age`: seconds since a segment was written last; 0 is no limit.
     pub seconds_max: u64,
+    /// `repl-history-hard-size`: bytes beyond which even what a reader wants is given up; 0 is twice `bytes_max`.
+    pub bytes_hard_max: u64,
 }
 
 impl HistoryLimits {
+    /// Bytes beyond which even what a reader wants is given up.
+    #[must_use]
+    pub fn hard_max(&self) -> u64 {
+        match self.bytes_hard_max {
+            0 => self.bytes_max.saturating_mul(2),
+            bytes => bytes.max(self.bytes_max),
+        }
+    }
+
     /// Whether what was written last at `written` is too old.
     pub(super) fn is_over_age(&self, written: UnixMillis, now: UnixMillis) -> bool {
         let age_max = i64::try_from(self.seconds_max.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -58,6 +69,15 @@ pub struct HistoryFile {
     pub bytes: u64,
     /// What it is.
     pub kind: HistoryKind,
+}
+
+impl HistoryFile {
+    /// Whether it has bytes of the stream that a reader wants which has come to `wanted_from`.
+    #[must_use]
+    pub fn is_wanted(&self, wanted_from: Option<NextOffset>) -> bool {
+        let end = self.offset.get().saturating_add(self.bytes);
+        self.kind != HistoryKind::Base && wanted_from.is_some_and(|first| end >= first.get())
+    }
 }
 
 /// Where a segment of the history lies.
@@ -113,24 +133,25 @@ fn parse(name: &str) -> Option<(ReplicationId, Offset, bool)> {
     Some((ReplicationId::parse(replid.as_bytes())?, Offset::new(offset), is_segment))
 }
 
-/// Which of `files`, the oldest first, must go. `free_bytes` is the room left on the disk; a segment for which `is_pinned`
-/// holds is being read, and stays.
+/// Which of `files`, the oldest first, must go. `free_bytes` is the room left on the disk; what a reader wants that has come
+/// to `wanted_from` stays, up to the hard limit.
 #[must_use]
 pub fn surplus<'a>(
     files: &'a [HistoryFile],
     limits: HistoryLimits,
     now: UnixMillis,
     free_bytes: Option<u64>,
-    is_pinned: &dyn Fn(&HistoryFile) -> bool,
+    wanted_from: Option<NextOffset>,
 ) -> Vec<&'a HistoryFile> {
     let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let room = free_bytes.map_or(u64::MAX, |free| free.saturating_add(bytes) / 100 * FREE_SHARE_PERCENT);
-    let bytes_max = limits.bytes_max.min(room);
+    let (bytes_max, bytes_hard_max) = (limits.bytes_max.min(room), limits.hard_max().min(room));
     let mut surplus = Vec::new();
     let mut kept: Vec<&HistoryFile> = Vec::new();
     for file in files {
         let HistoryKind::Segment(written) = file.kind else { continue };
-        if (limits.is_over_age(written, now) || bytes > bytes_max) && !is_pinned(file) {
+        let is_over = limits.is_over_age(written, now) || bytes > bytes_max;
+        if is_over && (!file.is_wanted(wanted_from) || bytes > bytes_hard_max) {
             bytes = bytes.saturating_sub(file.bytes);
             surplus.push(file);
         } else {
@@ -156,22 +177,34 @@ fn useless_bases<'a>(files: &'a [HistoryFile], kept: &[&HistoryFile]) -> Vec<&'a
         .collect()
 }
 
-/// Removes what must go. How many bytes are left, in how many files.
+/// What is left after a trim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Bytes of all files that are left.
+    pub bytes: u64,
+    /// How many they are.
+    pub files: usize,
+    /// The hard limit made something go that a reader wanted.
+    pub took_from_reader: bool,
+}
+
+/// Removes what must go.
 pub fn trim(
     storage: &dyn Storage,
     folder: &Path,
     limits: HistoryLimits,
     now: UnixMillis,
-    is_pinned: &dyn Fn(&HistoryFile) -> bool,
-) -> io::Result<(u64, usize)> {
+    wanted_from: Option<NextOffset>,
+) -> io::Result<Trimmed> {
     let files = list(storage, folder)?;
-    let surplus = surplus(&files, limits, now, storage.free_bytes(), is_pinned);
+    let surplus = surplus(&files, limits, now, storage.free_bytes(), wanted_from);
     for file in &surplus {
         remove_segment(storage, &file.path)?;
     }
     let bytes_gone: u64 = surplus.iter().map(|file| file.bytes).sum();
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-    Ok((bytes - bytes_gone, files.len() - surplus.len()))
+    let took_from_reader = surplus.iter().any(|file| file.is_wanted(wanted_from));
+    Ok(Trimmed { bytes: bytes - bytes_gone, files: files.len() - surplus.len(), took_from_reader })
 }
 
 #[cfg(test)]
@@ -180,7 +213,8 @@ mod tests {
     use super::*;
 
     const HOUR: i64 = 60 * 60 * 1000;
-    const LIMITS: HistoryLimits = HistoryLimits { bytes_max: 1000, seconds_max: 3 * 60 * 60 };
+    const LIMITS: HistoryLimits =
+        HistoryLimits { bytes_max: 1000, seconds_max: 3 * 60 * 60, bytes_hard_max: 0 };
 
     fn id(byte: u8) -> ReplicationId {
         ReplicationId::from_random([byte; 20])
@@ -200,10 +234,8 @@ mod tests {
 
     fn gone(files: &[HistoryFile], limits: HistoryLimits, hours: i64, free: Option<u64>) -> Vec<u64> {
         let now = UnixMillis::new(hours * HOUR);
-        let mut gone: Vec<u64> = surplus(files, limits, now, free, &|file| file.offset.get() == 77)
-            .iter()
-            .map(|file| file.offset.get())
-            .collect();
+        let mut gone: Vec<u64> =
+            surplus(files, limits, now, free, None).iter().map(|file| file.offset.get()).collect();
         gone.sort_unstable();
         gone
     }
@@ -224,14 +256,24 @@ mod tests {
         assert_eq!(gone(&files, LIMITS, 2, None), [0, 100], "1200 bytes, 1000 at most");
         assert_eq!(gone(&files[..4], LIMITS, 5, None), [0, 100], "more than three hours ago");
         assert_eq!(gone(&files[..4], LIMITS, 0, Some(200)), [0], "half of 600 bytes");
-        let none = HistoryLimits { bytes_max: 0, seconds_max: 0 };
+        let none = HistoryLimits { bytes_max: 0, seconds_max: 0, bytes_hard_max: 0 };
         assert_eq!(gone(&files, none, 0, None).len(), 12);
     }
 
     #[test]
-    fn what_is_being_read_stays() {
-        let files = [segment(1, 0, 0), segment(1, 77, 0), segment(1, 200, 9)];
-        assert_eq!(gone(&files, LIMITS, 9, None), [0]);
+    fn what_is_being_read_stays_up_to_the_hard_limit() {
+        let files = [segment(1, 0, 0), segment(1, 100, 0), segment(1, 200, 0), segment(1, 300, 9)];
+        let gone = |wanted_from: u64, bytes_hard_max| {
+            let limits = HistoryLimits { bytes_max: 100, seconds_max: 3600, bytes_hard_max };
+            let wanted_from = Some(NextOffset::new(wanted_from));
+            surplus(&files, limits, UnixMillis::new(9 * HOUR), None, wanted_from).len()
+        };
+        assert_eq!(gone(301, 500), 3);
+        assert_eq!(gone(300, 500), 2);
+        assert_eq!(gone(150, 500), 1);
+        assert_eq!(gone(1, 500), 0);
+        assert_eq!(gone(1, 250), 2, "400 bytes, 250 at most");
+        assert_eq!(gone(1, 0), 2, "twice the soft limit");
     }
 
     #[test]

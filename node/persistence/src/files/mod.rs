@@ -14,6 +14,7 @@
 
 pub mod history;
 mod publish;
+pub mod reading;
 pub mod recover;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -21,13 +22,15 @@ mod tests;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use rejoin_protocol::{DbIndex, Offset, UnixMillis};
+use rejoin_protocol::{DbIndex, NextOffset, Offset, UnixMillis};
 
 pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
-    segment::{BootId, SegmentFiles, SegmentHead, SegmentWriter, StoredSegment, StreamName, preamble},
+    segment::{
+        BootId, SegmentFiles, SegmentHead, SegmentSummary, SegmentWriter, StoredSegment, StreamName, preamble,
+    },
     storage::{Listed, Storage},
 };
 
@@ -258,14 +261,20 @@ impl LogFiles {
     }
 
     /// Gives up the oldest increments that are over the limits, of files that are history and nothing else. The last one
-    /// stays.
-    pub fn forget_oldest(&mut self, limits: history::HistoryLimits, now: UnixMillis) -> Retired {
+    /// stays, and what a reader wants that has come to `wanted_from`, up to the hard limit.
+    pub fn forget_oldest(
+        &mut self,
+        limits: history::HistoryLimits,
+        now: UnixMillis,
+        wanted_from: Option<NextOffset>,
+    ) -> Retired {
         let lengths = self.storage.list(&self.options.folder).unwrap_or_default();
         let length_of =
             |file: &ManifestFile| lengths.iter().find(|one| one.name == file.name).map_or(0, |one| one.bytes);
         let mut forgotten = Vec::new();
         while self.manifest.increments.len() > 1
             && (self.bytes() > limits.bytes_max || self.is_oldest_over_age(limits, now))
+            && (self.bytes() > limits.hard_max() || !self.is_oldest_wanted(wanted_from))
         {
             let oldest = self.manifest.increments.remove(0);
             self.sealed_bytes = self.sealed_bytes.saturating_sub(length_of(&oldest));
@@ -273,6 +282,13 @@ impl LogFiles {
             forgotten.push(oldest);
         }
         self.retire(forgotten)
+    }
+
+    fn is_oldest_wanted(&self, wanted_from: Option<NextOffset>) -> bool {
+        let Some((wanted, oldest)) = wanted_from.zip(self.manifest.increments.first()) else { return false };
+        let path = self.options.folder.join(&oldest.name);
+        let end = SegmentSummary::read(&*self.storage, &path).map(|segment| segment.end_present);
+        end.is_ok_and(|end| wanted.prior() < end)
     }
 
     fn is_oldest_over_age(&self, limits: history::HistoryLimits, now: UnixMillis) -> bool {

@@ -211,11 +211,11 @@ fn a_life_without_failures_ends_where_it_should() {
     let history = storage.list(Path::new("replhistory")).unwrap();
     assert!(history.iter().any(|file| file.name.ends_with(".aof")), "{history:?}");
     assert!(history.iter().any(|file| file.name.ends_with(".rdb")), "the first base: {history:?}");
-    let limits = history::HistoryLimits { bytes_max: 1 << 20, seconds_max: 60 };
-    let (_, kept) = history::trim(&storage, Path::new("replhistory"), limits, NOW, &|_| false).unwrap();
+    let limits = history::HistoryLimits { bytes_max: 1 << 20, seconds_max: 60, bytes_hard_max: 0 };
+    let kept = history::trim(&storage, Path::new("replhistory"), limits, NOW, None).unwrap().files;
     assert_eq!(kept * 2, history.len() + 1, "each but the base has side data");
     let later = UnixMillis::new(NOW.get() + 61_000);
-    history::trim(&storage, Path::new("replhistory"), limits, later, &|_| false).unwrap();
+    history::trim(&storage, Path::new("replhistory"), limits, later, None).unwrap();
     assert_eq!(storage.list(Path::new("replhistory")).unwrap(), []);
     for found in [storage.kill(), storage.power_loss(1)] {
         let (files, resumed) = restart(&found, &model, model.acknowledged).unwrap();

@@ -4,13 +4,12 @@
 //! released block frees it, on the reader's thread. It never waits and never wakes anyone: it is polled.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rejoin_protocol::{ByteCount, NextOffset, Offset};
 use thiserror::Error;
 
-use super::Shared;
 use super::block::Block;
+use super::{Bookmark, Shared};
 
 /// Why a cursor yields nothing any more.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -85,18 +84,20 @@ impl Cursor {
         self.position = self.position.advance(ByteCount::of(count));
     }
 
-    /// The border of the stream that this cursor reads, as far as its name goes. The order of the loads matters: a border
-    /// of a newer stream brings the newer generation with it, and one of a newer name that name.
     fn border(&self) -> Result<Offset, CursorEnd> {
-        let visible = self.shared.visible();
-        if self.shared.generation.load(Ordering::Acquire) != self.generation {
-            return Err(CursorEnd::LogRestarted);
-        }
-        if self.shared.name.load(Ordering::Acquire) != self.name {
-            let end = self.shared.end_of_name(self.name).unwrap_or(self.position);
-            return Ok(visible.min(end).max(self.position));
-        }
-        Ok(visible)
+        self.shared.border((self.generation, self.name), self.position)
+    }
+
+    /// Whether the log has released what it reads next, so that memory lives for this cursor and others that lag alone.
+    #[must_use]
+    pub fn is_behind_memory(&self) -> bool {
+        self.position < self.shared.before_first()
+    }
+
+    /// The same place without a hold on memory.
+    #[must_use]
+    pub fn bookmark(&self) -> Bookmark {
+        Bookmark::new(Arc::clone(&self.shared), (self.generation, self.name), self.position)
     }
 }
 

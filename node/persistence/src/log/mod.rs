@@ -12,6 +12,7 @@
 //! * a block that was released lives as long as a cursor reads it or one before it: [`LogHandle::bytes_pinned`].
 
 mod block;
+mod bookmark;
 mod cursor;
 mod writer;
 
@@ -23,6 +24,7 @@ use rejoin_protocol::{ByteCount, NextOffset, Offset};
 use thiserror::Error;
 
 use block::{Block, BlockMeter};
+pub use bookmark::Bookmark;
 pub use cursor::{Cursor, CursorEnd};
 pub use writer::{BLOCK_BYTES, HotLog};
 
@@ -46,6 +48,8 @@ struct Shared {
     name_ends: Mutex<VecDeque<(u64, Offset)>>,
     /// The last byte before the first held. Stored by the writer when it releases blocks.
     before_first: AtomicU64,
+    /// The first byte that a reader still wants, in memory or in files; `u64::MAX` when nobody reads. Stored by handles.
+    wanted_from: AtomicU64,
     /// The memory budget. Stored by handles, read by the writer at each publish.
     budget: AtomicU64,
     /// Memory of the blocks that the writer keeps: published, not yet published and spare ones.
@@ -69,6 +73,20 @@ impl Shared {
     fn end_of_name(&self, name: u64) -> Option<Offset> {
         let ends = self.name_ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.iter().find(|(ended, _)| *ended == name).map(|(_, end)| *end)
+    }
+
+    /// The last byte that a reader at `position` of this generation and name may see. The order of the loads matters: a
+    /// border of a newer stream brings the newer generation with it, and one of a newer name that name.
+    fn border(&self, (generation, name): (u64, u64), position: Offset) -> Result<Offset, CursorEnd> {
+        let visible = self.visible();
+        if self.generation.load(Ordering::Acquire) != generation {
+            return Err(CursorEnd::LogRestarted);
+        }
+        if self.name.load(Ordering::Acquire) != name {
+            let end = self.end_of_name(name).unwrap_or(position);
+            return Ok(visible.min(end).max(position));
+        }
+        Ok(visible)
     }
 
     /// The published blocks. A panic elsewhere cannot leave them half changed, so a poisoned lock is taken over.
@@ -107,6 +125,18 @@ impl LogHandle {
         ByteCount::new(self.shared.budget.load(Ordering::Relaxed))
     }
 
+    /// Notes the first byte that a reader still wants, wherever it lies; `None` when nobody reads.
+    pub fn set_wanted_from(&self, first: Option<NextOffset>) {
+        self.shared.wanted_from.store(first.map_or(u64::MAX, NextOffset::get), Ordering::Release);
+    }
+
+    /// The first byte that a reader still wants: what files have of it is not to be removed.
+    #[must_use]
+    pub fn wanted_from(&self) -> Option<NextOffset> {
+        let first = self.shared.wanted_from.load(Ordering::Acquire);
+        (first != u64::MAX).then(|| NextOffset::new(first))
+    }
+
     /// Visible bytes of the stream that the log holds (INFO's `repl_backlog_histlen`).
     #[must_use]
     pub fn bytes_held(&self) -> ByteCount {
@@ -138,11 +168,30 @@ impl LogHandle {
     /// As [`LogHandle::open_cursor`], for a reader that knows the stream by a name of [`HotLog::begin_name`], 0 being the
     /// first: it sees nothing of later names.
     pub fn open_cursor_under(&self, name: u64, at: NextOffset) -> Result<Cursor, NotHeld> {
+        self.open_cursor_in(name, None, at)
+    }
+
+    /// A place in the stream under one of its names, whether memory reaches so far or not.
+    #[must_use]
+    pub fn bookmark_under(&self, name: u64, at: NextOffset) -> Bookmark {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        Bookmark::new(Arc::clone(&self.shared), (generation, name), at.prior())
+    }
+
+    /// As [`LogHandle::open_cursor_under`]; a reader that knows the log's stream by its number gets none in another.
+    fn open_cursor_in(
+        &self,
+        name: u64,
+        generation_wanted: Option<u64>,
+        at: NextOffset,
+    ) -> Result<Cursor, NotHeld> {
         let blocks = self.shared.blocks();
         // Under the lock the first block stays held and no restart happens; the border may move on meanwhile.
         let (visible, before_first) = (self.shared.visible(), self.shared.before_first());
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        let is_another = generation_wanted.is_some_and(|wanted| wanted != generation);
         let position = at.prior();
-        if position < before_first || position > visible {
+        if is_another || position < before_first || position > visible {
             return Err(NotHeld { wanted: at, first: before_first.next(), visible });
         }
         let after = blocks.partition_point(|block| block.start() <= position);
@@ -152,7 +201,6 @@ impl LogHandle {
             reason = "the first block starts at `before_first`, which was compared above"
         )]
         let block = Arc::clone(block.expect("a held position lies in a block"));
-        let generation = self.shared.generation.load(Ordering::Acquire);
         Ok(Cursor::new(Arc::clone(&self.shared), (generation, name), block, position))
     }
 }

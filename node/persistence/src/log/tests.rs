@@ -384,3 +384,45 @@ fn a_cursor_sees_nothing_of_the_streams_next_name() {
     assert_eq!(read_all(&mut second), b"");
     assert_eq!(second.position(), NextOffset::new(4));
 }
+
+#[test]
+fn a_bookmark_holds_no_memory_and_finds_its_way_back() {
+    let mut log = HotLog::with_block_bytes(Offset::ZERO, budget(64), 32);
+    let handle = log.handle();
+    let mut cursor = handle.open_cursor(NextOffset::new(1)).unwrap();
+    let mut bookmark = cursor.bookmark();
+    for _ in 0..10 {
+        log.append(&[b'a'; 32]);
+        log.publish();
+    }
+    assert!(cursor.is_behind_memory());
+    assert!(handle.bytes_pinned() > ByteCount::ZERO);
+    assert_eq!(read_all(&mut cursor).len(), 320);
+    drop(cursor);
+    assert_eq!(handle.bytes_pinned(), ByteCount::ZERO);
+    assert_eq!(bookmark.lag(), ByteCount::new(320));
+    assert!(bookmark.open_cursor().is_err(), "memory does not reach so far back");
+    bookmark.advance(ByteCount::new(310));
+    assert_eq!(bookmark.position(), NextOffset::new(311));
+    assert_eq!(read_all(&mut bookmark.open_cursor().unwrap()), [b'a'; 10]);
+    assert!(!bookmark.is_at_end_of_name());
+
+    log.begin_name();
+    log.append(b"under the next name");
+    log.publish();
+    assert_eq!(bookmark.border(), Ok(Offset::new(320)));
+    bookmark.advance(ByteCount::new(10));
+    assert!(bookmark.is_at_end_of_name());
+
+    let current = handle.bookmark_under(log.name(), NextOffset::new(321));
+    log.restart(Offset::new(300));
+    log.append(&[b'b'; 100]);
+    log.publish();
+    assert_eq!(current.border(), Err(CursorEnd::LogRestarted));
+    assert!(current.open_cursor().is_err(), "the same offset of another stream");
+    assert_eq!(
+        handle.bookmark_under(0, NextOffset::new(311)).border(),
+        Ok(Offset::new(310)),
+        "an old name sees nothing"
+    );
+}

@@ -65,6 +65,7 @@ impl HotLog {
             name: AtomicU64::new(0),
             name_ends: Mutex::default(),
             before_first: AtomicU64::new(start.get()),
+            wanted_from: AtomicU64::new(u64::MAX),
             budget: AtomicU64::new(budget.get()),
             bytes_kept: AtomicU64::new(block_bytes as u64),
             meter,

@@ -126,6 +126,8 @@ fn write_aux_fields(
     }
     if let Some(file) = file {
         write_aux(sink, aux::AOF_BASE, |sink| sink.integer(file.is_aof_base.into()))?;
+    }
+    if options.states_seed {
         write_aux(sink, aux::HASH_SEED, |sink| sink.string(hexadecimal(&seed.bytes()).as_bytes()))?;
     }
     Ok(())

@@ -47,6 +47,9 @@ pub struct EncodeOptions<'a> {
     /// It goes into a file of ours (`target.psync2` must be set): it says more of itself, among it the seed of the
     /// hash in whose order its keys stand, so that a load can take up both.
     pub file: Option<LocalFile>,
+    /// A node of our kind may be among the readers (`target.psync2` must be set): the seed of the hash in whose order the
+    /// keys stand goes along, as in a file of ours.
+    pub states_seed: bool,
     /// Strings of more than 20 bytes are compressed where that makes them shorter (`rdbcompression`).
     pub compresses: bool,
     /// A checksum of zeros, which means that there is none (`rdbchecksum no`).
@@ -59,14 +62,22 @@ impl EncodeOptions<'_> {
     /// For a reader over a link: nothing but the data and its position.
     #[must_use]
     pub const fn for_target(target: RdbTarget, position: Option<StreamPosition>) -> Self {
-        Self { target, position, file: None, compresses: false, omits_checksum: false, progress: None }
+        Self {
+            target,
+            position,
+            file: None,
+            states_seed: false,
+            compresses: false,
+            omits_checksum: false,
+            progress: None,
+        }
     }
 
     /// For a file of our own.
     #[must_use]
     pub const fn for_file(file: LocalFile, position: Option<StreamPosition>) -> Self {
         let target = RdbTarget { psync2: true };
-        Self { target, position, file: Some(file), compresses: false, omits_checksum: false, progress: None }
+        Self { file: Some(file), states_seed: true, ..Self::for_target(target, position) }
     }
 }
 
@@ -80,9 +91,9 @@ pub struct DecodeOptions<'a> {
     pub skips_unsupported: bool,
     /// Functions are handed over in [`super::RdbSummary::functions`], unread, instead of being refused.
     pub keeps_functions: bool,
-    /// The payload is a file of ours: the seed of the hash that it states becomes the keyspace's, if that is empty,
-    /// and the keys arrive in the order in which it keeps them. Never to be set for what a peer sends: who chooses
-    /// the seed can choose keys that all fall into one leaf.
+    /// The payload is a file of ours, or comes from the master that we follow: the seed of the hash that it states becomes
+    /// the keyspace's, if that is empty, and the keys arrive in the order in which it keeps them. Never to be set for
+    /// what anyone else sends: who chooses the seed can choose keys that all fall into one leaf.
     pub adopts_seed: bool,
     /// Set, from time to time, to the number of keys read so far.
     pub progress: Option<&'a AtomicU64>,
@@ -92,7 +103,7 @@ impl DecodeOptions<'_> {
     /// For what arrives over a link from a master.
     #[must_use]
     pub fn for_link(limits: Limits) -> Self {
-        Self { limits, keeps_functions: true, ..Self::default() }
+        Self { limits, keeps_functions: true, adopts_seed: true, ..Self::default() }
     }
 
     /// For a file on our own disk.

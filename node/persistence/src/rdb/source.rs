@@ -44,7 +44,8 @@ impl<'a> Text<'a> {
 /// The reading end.
 pub(super) struct Source<'a> {
     input: &'a mut dyn Read,
-    buffer: Box<[u8]>,
+    /// Never longer or shorter than at the beginning.
+    buffer: Vec<u8>,
     /// The next byte to give, in `buffer`.
     next: usize,
     /// The end of what was read into `buffer`.
@@ -70,7 +71,7 @@ impl<'a> Source<'a> {
 
     /// Over an input of no more than `bytes`: the buffer is as large.
     pub(super) fn of_bytes(input: &'a mut dyn Read, bytes: usize) -> Self {
-        let buffer = vec![0; bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES)].into_boxed_slice();
+        let buffer = vec![0; bytes.clamp(BUFFER_BYTES_MIN, BUFFER_BYTES)];
         Self {
             input,
             buffer,
@@ -84,6 +85,13 @@ impl<'a> Source<'a> {
             kept: 0,
             copied: None,
         }
+    }
+
+    /// Over bytes that are there already, and nothing else: they are the buffer. `none` is an input without bytes.
+    pub(super) fn over(mut bytes: Vec<u8>, none: &'a mut dyn Read) -> Self {
+        let filled = bytes.len();
+        bytes.resize(filled.max(BUFFER_BYTES_MIN), 0);
+        Self { filled, buffer: bytes, ..Self::of_bytes(none, 0) }
     }
 
     /// How many bytes were given.

@@ -21,7 +21,7 @@ use std::{
 use rejoin_protocol::{ByteCount, DbIndex, Offset, UnixMillis};
 
 pub use chain::Chain;
-pub use read::{SegmentFlaw, SegmentReader, Standing, StoredSegment};
+pub use read::{SegmentFlaw, SegmentReader, SegmentSummary, Standing, StoredSegment};
 pub use side::{BootId, Mark, SegmentEnd, SegmentHead, SegmentState, StreamName};
 
 use crate::storage::{Open, Storage, StoredFile};

@@ -109,30 +109,10 @@ impl StoredSegment {
     /// Looks at a segment: its side data and its length.
     pub fn open(storage: &dyn Storage, path: &Path) -> Result<Self, SegmentFlaw> {
         let failed = |error| SegmentFlaw::Io { path: path.to_owned(), error };
-        let foreign = || SegmentFlaw::NoSideData { path: path.to_owned() };
-        let file = storage.open(path, Open::Existing).map_err(failed)?;
-        let side = match storage.open(&side_path(path), Open::Existing) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(foreign()),
-            side => side.map_err(failed)?,
-        };
-        let mut head = [0; HEAD_BYTES];
-        match side.read_exact_at(0, &mut head) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
-            read => read.map_err(failed)?,
-        }
-        // Rows that were not written yet are zeros.
-        let mut rows = [0; (END_ROWS + 1) * ROW_BYTES];
-        let present = side.len().map_err(failed)?.saturating_sub(ENDS_AT).min(rows.len() as u64) as usize;
-        side.read_exact_at(ENDS_AT, &mut rows[..present]).map_err(failed)?;
-        let head = SegmentHead::decode(&head).ok_or_else(foreign)?;
-        let ends = SegmentEnd::decode(&rows);
-        let EndRow { end: stated, turn, row } = *ends.first().ok_or_else(foreign)?;
-        if stated.end < head.start {
-            return Err(foreign());
-        }
+        let Found { file, side, head, ends, synced } = Found::open(storage, path)?;
+        let EndRow { end: stated, turn, row } = ends[0];
         let older: Vec<SegmentEnd> =
             ends.iter().map(|row| row.end).filter(|end| end.end < stated.end).collect();
-        let synced = Mark::decode(&rows[END_ROWS * ROW_BYTES..]).map_or(head.start, |mark| mark.offset);
         let marks = read_marks(&*side, &head, stated).map_err(failed)?;
         let bytes = file.len().map_err(failed)?;
         Ok(Self {
@@ -148,6 +128,55 @@ impl StoredSegment {
             row,
             file,
         })
+    }
+
+    /// The segment itself, for whoever sends it.
+    pub(crate) fn file(&self) -> Arc<dyn StoredFile> {
+        Arc::clone(&self.file)
+    }
+
+    /// The last byte of the stream that the file has by now.
+    pub(crate) fn end_now(&self) -> Result<Offset, SegmentFlaw> {
+        let bytes = self
+            .file
+            .len()
+            .map_err(|error| SegmentFlaw::Io { path: self.path.clone(), error })?
+            .saturating_sub(u64::from(self.head.preamble));
+        Ok(self.head.start.checked_advance(ByteCount::new(bytes)).unwrap_or(self.head.start))
+    }
+
+    /// Makes sure that the bytes behind `from` up to `to` are what was written, by the checksums that are known up to
+    /// `limit`. Up to where that holds: at least `to`, where nothing tells otherwise.
+    pub(crate) fn check_between(
+        &self,
+        from: Offset,
+        to: Offset,
+        limit: Offset,
+    ) -> Result<Offset, SegmentFlaw> {
+        let (mut good, value) = self.known_before(from);
+        let mut chain = Chain::from_value(value);
+        while good < to {
+            let Some((at, stated)) = self.next_check(good).filter(|(at, _)| *at <= limit) else {
+                return Ok(to);
+            };
+            self.sum_up(&mut chain, good, at)?;
+            if chain.value() != stated {
+                return Err(self.damaged(good, at, stated, chain.value()));
+            }
+            good = at;
+        }
+        Ok(good)
+    }
+
+    /// The last place at or before `offset` at which the chained checksum is known, and what it is there.
+    fn known_before(&self, offset: Offset) -> (Offset, u64) {
+        let before = self.marks.iter().rev().find(|mark| mark.offset <= offset);
+        before.map_or((self.head.start, self.head.chain), |mark| (mark.offset, mark.chain))
+    }
+
+    fn damaged(&self, from: Offset, to: Offset, stated: u64, computed: u64) -> SegmentFlaw {
+        let (from, to) = (self.place(from), self.place(to));
+        SegmentFlaw::Damaged { path: self.path.clone(), from, to, stated, computed }
     }
 
     /// The bytes of the stream behind `from` up to `to`, which it has.
@@ -216,10 +245,7 @@ impl StoredSegment {
     /// The last place at which the bytes are known to be right, from what was synced on: what a power loss has left.
     pub fn verified(&self) -> Result<Offset, SegmentFlaw> {
         let end = self.end_present();
-        let known = self.synced.min(end);
-        let before = self.marks.iter().rev().find(|mark| mark.offset <= known);
-        let (mut good, value) =
-            before.map_or((self.head.start, self.head.chain), |mark| (mark.offset, mark.chain));
+        let (mut good, value) = self.known_before(self.synced.min(end));
         let mut chain = Chain::from_value(value);
         while let Some((at, value)) = self.next_check(good).filter(|(at, _)| *at <= end) {
             self.sum_up(&mut chain, good, at)?;
@@ -260,12 +286,73 @@ impl StoredSegment {
 
     /// The chained checksum at `at`, computed from the last mark before it.
     pub fn chain_at(&self, at: Offset) -> Result<u64, SegmentFlaw> {
-        let before = self.marks.iter().rev().find(|mark| mark.offset <= at);
-        let (position, value) =
-            before.map_or((self.head.start, self.head.chain), |mark| (mark.offset, mark.chain));
+        let (position, value) = self.known_before(at);
         let mut chain = Chain::from_value(value);
         self.sum_up(&mut chain, position, at)?;
         Ok(chain.value())
+    }
+}
+
+/// What a look at a segment's files finds.
+struct Found {
+    file: Arc<dyn StoredFile>,
+    side: Arc<dyn StoredFile>,
+    head: SegmentHead,
+    /// Never empty, the latest first.
+    ends: Vec<EndRow>,
+    synced: Offset,
+}
+
+impl Found {
+    fn open(storage: &dyn Storage, path: &Path) -> Result<Self, SegmentFlaw> {
+        let failed = |error| SegmentFlaw::Io { path: path.to_owned(), error };
+        let foreign = || SegmentFlaw::NoSideData { path: path.to_owned() };
+        let file = storage.open(path, Open::Existing).map_err(failed)?;
+        let side = match storage.open(&side_path(path), Open::Existing) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(foreign()),
+            side => side.map_err(failed)?,
+        };
+        let mut head = [0; HEAD_BYTES];
+        match side.read_exact_at(0, &mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(foreign()),
+            read => read.map_err(failed)?,
+        }
+        // Rows that were not written yet are zeros.
+        let mut rows = [0; (END_ROWS + 1) * ROW_BYTES];
+        let present = side.len().map_err(failed)?.saturating_sub(ENDS_AT).min(rows.len() as u64) as usize;
+        side.read_exact_at(ENDS_AT, &mut rows[..present]).map_err(failed)?;
+        let head = SegmentHead::decode(&head).ok_or_else(foreign)?;
+        let ends = SegmentEnd::decode(&rows);
+        if ends.first().ok_or_else(foreign)?.end.end < head.start {
+            return Err(foreign());
+        }
+        let synced = Mark::decode(&rows[END_ROWS * ROW_BYTES..]).map_or(head.start, |mark| mark.offset);
+        Ok(Self { file, side, head, ends, synced })
+    }
+}
+
+/// What a segment says of itself, without its marks.
+#[derive(Clone, Debug)]
+pub struct SegmentSummary {
+    /// What it is.
+    pub head: SegmentHead,
+    /// How far it goes, by its side data.
+    pub stated: SegmentEnd,
+    /// The last byte of the stream that the file has.
+    pub end_present: Offset,
+}
+
+impl SegmentSummary {
+    /// Looks at a segment.
+    ///
+    /// # Errors
+    /// It is none of ours, or cannot be read.
+    pub fn read(storage: &dyn Storage, path: &Path) -> Result<Self, SegmentFlaw> {
+        let Found { file, head, ends, .. } = Found::open(storage, path)?;
+        let bytes = file.len().map_err(|error| SegmentFlaw::Io { path: path.to_owned(), error })?;
+        let bytes = bytes.saturating_sub(u64::from(head.preamble));
+        let end_present = head.start.checked_advance(ByteCount::new(bytes)).unwrap_or(head.start);
+        Ok(Self { stated: ends[0].end, head, end_present })
     }
 }
 
@@ -325,13 +412,7 @@ impl SegmentReader<'_> {
         self.at = self.at.advance(ByteCount::of(count));
         if let Some((_, value)) = check.filter(|(at, _)| *at == self.at) {
             if self.chain.value() != value {
-                return Err(SegmentFlaw::Damaged {
-                    path: segment.path.clone(),
-                    from: segment.place(self.good),
-                    to: segment.place(self.at),
-                    stated: value,
-                    computed: self.chain.value(),
-                });
+                return Err(segment.damaged(self.good, self.at, value, self.chain.value()));
             }
             self.good = self.at;
         }

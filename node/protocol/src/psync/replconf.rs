@@ -17,6 +17,8 @@ pub enum Capability {
     Eof,
     /// It understands `+CONTINUE id`, and with it a change of lineage.
     Psync2,
+    /// It is a node of our kind: it reads whatever our own files hold. Stock masters pass over it.
+    Rejoin,
 }
 
 impl Capability {
@@ -26,11 +28,14 @@ impl Capability {
         match self {
             Self::Eof => "eof",
             Self::Psync2 => "psync2",
+            Self::Rejoin => "rejoin",
         }
     }
 
     fn parse(name: &[u8]) -> Option<Self> {
-        [Self::Eof, Self::Psync2].into_iter().find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()))
+        [Self::Eof, Self::Psync2, Self::Rejoin]
+            .into_iter()
+            .find(|known| name.eq_ignore_ascii_case(known.name().as_bytes()))
     }
 }
 

@@ -34,9 +34,11 @@ fn full_syncs_wait_for_their_token() {
     let mut core = core();
     let full = |admitted| AttachDecision::Full { reason: FullReason::Asked, admitted };
     assert_eq!(attach(&mut core, 1, Wanted::Everything), full(true));
+    assert_eq!(attach(&mut core, 5, Wanted::Everything), full(true), "shares the snapshot to come");
+    core.handle_lost(replica(5));
+    core.handle_state(replica(1), SessionState::SendingSnapshot);
     assert_eq!(attach(&mut core, 2, Wanted::Everything), full(false));
     assert_eq!(attach(&mut core, 3, Wanted::Everything), full(false));
-    core.handle_state(replica(1), SessionState::SendingSnapshot);
     assert_eq!(core.poll_admitted(), None);
     core.handle_state(replica(1), SessionState::WaitingForFirstAck);
     assert_eq!(core.poll_admitted(), Some(replica(2)));
@@ -44,7 +46,7 @@ fn full_syncs_wait_for_their_token() {
     core.handle_lost(replica(3));
     assert_eq!(core.poll_admitted(), None, "who is gone is not admitted");
     assert_eq!(attach(&mut core, 4, Wanted::Everything), full(true));
-    assert_eq!(core.counters(), SyncCounters { full: 4, partial_ok: 0, partial_err: 0 });
+    assert_eq!(core.counters(), SyncCounters { full: 5, partial_ok: 0, partial_err: 0 });
 }
 
 #[test]

@@ -63,13 +63,13 @@ pub(super) struct Made {
 
 impl Piece {
     fn decode(mut self) -> Made {
-        let mut input = self.bytes.as_slice();
+        let mut none = io::empty();
         let options = DecodeOptions {
             limits: self.limits,
             skips_unsupported: self.skips_unsupported,
             ..DecodeOptions::default()
         };
-        let source = Source::of_bytes(&mut input, self.bytes.len());
+        let source = Source::over(self.bytes, &mut none);
         let mut decoder = Decoder::new(source, &mut self.keyspace, options, self.dialect);
         decoder.keeps_batch = true;
         let outcome = self.heads.into_iter().try_for_each(|head| decoder.read_scanned(head));
