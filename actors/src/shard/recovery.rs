@@ -101,11 +101,13 @@ fn begin_to_write(
     shard.engine.role = role;
     shard.engine.reset_stats();
     shard.sets_begun += 1;
-    let strays = files.strays();
+    // Before anything is appended: files to come may have their names.
+    if let Err(error) = files.strays().carry_out(&**files.storage()) {
+        tracing::warn!("Files of the log that are not needed stay: {}", crate::words_of(&error));
+    }
     let disk = DiskLog::new(files, reports, lock, Keeps::All, shard.sets_begun)
         .map_err(|error| format!("no thread for the disk: {error}"))?;
     shard.engine.status.log.is_on = true;
-    disk.retire(strays);
     shard.disk = Some(disk);
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What must hold, whatever happens: one checker for each promise. They judge by what the world knows, which is more than
 //! any node does.
 
-use rejoin_protocol::{NextOffset, Offset};
-use rejoin_replication::{FullReason, LogRange, Resync, Wanted};
+use rejoin_protocol::Offset;
+use rejoin_replication::{FullReason, Resync, Wanted};
 
 use super::{
     NodeId,
@@ -71,7 +71,7 @@ pub(crate) fn check_rung(
     book: &Book,
     by: Place,
     wanted: Wanted,
-    log: LogRange,
+    retained_from: Offset,
     knows: &[Place],
     rung: &Resync,
 ) -> Result<&'static str, String> {
@@ -80,14 +80,15 @@ pub(crate) fn check_rung(
     let is_shared = book.is_beginning(book.oldest_name(held), by);
     match rung {
         Resync::Continue { from: given } | Resync::History { from: given } => {
+            let by_memory = matches!(rung, Resync::Continue { .. });
             let is_served = given.get().max(1) == from.get().max(1);
-            if is_shared && is_served { Ok("it continues") } else {
+            if is_shared && is_served { Ok(if by_memory { "it continues" } else { "it continues out of files" }) } else {
                 Err(format!("{by:?} continues {held:?}, which is no beginning of it"))
             }
         }
         Resync::Full { reason } => {
-            let Some(why) = why_full(book, by, held, log, knows, is_shared) else {
-                return Err(format!("{by:?} holds {log} and refuses {held:?}: {reason}"));
+            let Some(why) = why_full(book, by, held, retained_from, knows, is_shared) else {
+                return Err(format!("{by:?} has all behind {retained_from} and refuses {held:?}: {reason}"));
             };
             if matches!(reason, FullReason::TooNew { .. }) && is_shared {
                 return Err(format!("{by:?} has less than it once had: {reason}"));
@@ -102,12 +103,12 @@ fn why_full(
     book: &Book,
     by: Place,
     held: Place,
-    log: LogRange,
+    retained_from: Offset,
     knows: &[Place],
     is_shared: bool,
 ) -> Option<&'static str> {
     let is_named = held.0 == by.0 || knows.iter().any(|(replid, _)| *replid == held.0);
-    let has_bytes = held.1.next().max(NextOffset::FIRST) >= log.first_retained;
+    let has_bytes = held.1 >= retained_from;
     match (is_shared, is_named, has_bytes) {
         (true, true, true) => None,
         (true, true, false) => Some("the bytes are gone"),

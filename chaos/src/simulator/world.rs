@@ -228,8 +228,8 @@ impl World {
                 self.note(&who, &format!("shows {} bytes behind {from}", bytes.len()));
                 self.book.note(replid, from, &bytes).map_err(|error| format!("{who}: {error}"))?;
             }
-            Report::Decided { by, wanted, log, knows, rung: Some(rung) } => {
-                let why = checks::check_rung(&self.book, by, wanted, log, &knows, &rung)
+            Report::Decided { by, wanted, retained_from, knows, rung: Some(rung) } => {
+                let why = checks::check_rung(&self.book, by, wanted, retained_from, &knows, &rung)
                     .map_err(|error| format!("{who}: {error}"))?;
                 self.note(&who, &format!("oracle: {why}"));
                 *self.outcome.rungs.entry(why).or_default() += 1;
@@ -470,11 +470,13 @@ impl World {
     }
 
     fn promote(&mut self, new: NodeId) -> Checked {
+        self.with_node(new, |node, now, net| node.promote(now, net))?;
         if self.machines[new].process.is_none() {
+            // Its configuration still says whom it followed. Nobody is told of a failover that did not happen.
+            self.orders.clear();
             return Ok(());
         }
         self.machines[new].told = None;
-        self.with_node(new, |node, now, net| node.promote(now, net))?;
         self.main = new;
         self.waits.clear();
         self.outcome.failovers += 1;

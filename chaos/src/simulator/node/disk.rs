@@ -11,10 +11,10 @@ use rejoin_persistence::{
     },
     rdb::{EncodeOptions, LocalFile, StreamPosition},
     rdb_file::{RdbFile, SaveGuard},
-    segment::StoredSegment,
-    storage::FolderLock,
+    segment::{SegmentFlaw, StoredSegment},
+    storage::{FolderLock, Storage},
 };
-use rejoin_protocol::{Offset, ReplicationId};
+use rejoin_protocol::{ByteCount, Offset, ReplicationId};
 
 use super::{Defect, Node, Report, start::options_of, stream_name_of};
 
@@ -296,28 +296,9 @@ impl Node {
         }
     }
 
-    /// The first base of a log, before anybody is served.
-    pub(super) fn write_first_base(&mut self, now: Duration) {
-        self.begin_base(now);
-        while self.disk.is_rewriting && !self.is_failed {
-            self.disk.base.iter_mut().for_each(|base| base.done_at = now);
-            self.disk.tasks.iter_mut().for_each(|(at, ..)| *at = now);
-            self.step_disk(now);
-        }
-    }
-
     /// Files that a crash left behind.
-    pub(super) fn retire_strays(&mut self, now: Duration) {
-        let strays = self.disk.files.strays();
-        if !strays.is_empty() {
-            self.ask_disk(now, Task::Retire(strays));
-        }
-    }
-
-    /// After a start: whether it would find other data than what was loaded.
-    pub(super) fn awaits_base(&mut self) -> bool {
-        self.disk.awaits_first_base = self.disk.files.awaits_base();
-        self.disk.awaits_first_base
+    pub(super) fn retire_strays(&mut self) {
+        self.is_failed |= self.disk.files.strays().carry_out(&*self.storage).is_err();
     }
 }
 
@@ -325,6 +306,36 @@ impl Node {
 type Stored = (ReplicationId, Offset, Vec<u8>);
 
 impl Node {
+    /// Where segments lie.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let options = options_of(&self.setup, &self.storage);
+        // A node that never retired anything has no history yet.
+        let history = options.history.filter(|folder| self.storage.list(folder).is_ok());
+        [options.folder].into_iter().chain(history).collect()
+    }
+
+    /// From where on the stream is there without a gap, up to memory or the present end.
+    pub(super) fn retained_from(&self) -> Offset {
+        let mut from = self.log_handle.first_held().prior();
+        let stored = self.stored_bytes().unwrap_or_default();
+        let limit = |replid| match replid == self.lineage.current() {
+            true => Some(self.visible()),
+            false => self.lineage.last_valid(replid),
+        };
+        let mut spans: Vec<(Offset, Offset)> = stored
+            .iter()
+            .filter_map(|(replid, start, bytes)| {
+                let end = start.advance(ByteCount::of(bytes.len())).min(limit(*replid)?);
+                (end > *start).then_some((*start, end))
+            })
+            .collect();
+        spans.sort_unstable();
+        while let Some((start, _)) = spans.iter().find(|(start, end)| *start < from && *end >= from) {
+            from = *start;
+        }
+        from
+    }
+
     /// The streams' bytes in the files, live ones and history.
     pub(crate) fn stored_bytes(&self) -> Result<Vec<Stored>, String> {
         let words = |error: &dyn std::fmt::Display| format!("n{}: {error}", self.id);
@@ -337,8 +348,12 @@ impl Node {
         }
         let mut stored = Vec::new();
         for path in paths {
-            let segment = StoredSegment::open(&*self.storage, &path).map_err(|error| words(&error))?;
-            let (start, end) = (segment.head.start, segment.end_present());
+            let segment = match StoredSegment::open(&*self.storage, &path) {
+                // Its process ended while it was moved to the history, file first: it serves nobody.
+                Err(SegmentFlaw::NoSideData { .. }) => continue,
+                segment => segment.map_err(|error| words(&error))?,
+            };
+            let (start, end) = (segment.head.start, segment.stated.end.min(segment.end_present()));
             let bytes = segment.bytes_between(start, end).map_err(|error| words(&error))?;
             stored.push((segment.head.stream.replid, start, bytes));
         }

@@ -13,7 +13,8 @@ use std::{
 use rejoin_commands::{Role, effect::WantedStream, node::status::ReplicaStatus};
 use rejoin_keyspace::Snapshot;
 use rejoin_persistence::{
-    log::Cursor,
+    files::reading::{self, FileCursor},
+    log::{Bookmark, Cursor},
     rdb::{self, EncodeOptions, RdbTarget, StreamPosition},
 };
 use rejoin_protocol::{ByteCount, ClientId, NextOffset, Offset, ReplicaId, ReplicationId, psync::EofMark};
@@ -22,7 +23,7 @@ use rejoin_replication::{
     SessionEvent, SessionSettings, Wanted,
 };
 
-use super::{Defect, FIRST_CONNECTION, Node, Peer, Report, before};
+use super::{Defect, FIRST_CONNECTION, Node, Peer, Report, before, stream_name_of};
 use crate::simulator::{
     NodeId,
     chance::Chance,
@@ -64,10 +65,28 @@ enum Payload {
 struct Feeding {
     node: NodeId,
     session: ReplicaSession,
-    cursor: Option<Cursor>,
+    reader: Option<Reader>,
     payload: Payload,
     /// The session ends when the cursor has reached this.
     end: Option<Offset>,
+}
+
+/// From where a session reads the stream.
+#[derive(Debug)]
+enum Reader {
+    Memory(Cursor),
+    /// What memory has no more; from each segment on, memory is tried first.
+    Files(Bookmark, FileCursor),
+}
+
+impl Reader {
+    /// The last byte that was read.
+    fn position(&self) -> Offset {
+        match self {
+            Self::Memory(cursor) => before(cursor.position()),
+            Self::Files(bookmark, _) => before(bookmark.position()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -131,7 +150,9 @@ impl Node {
             ip_address: said.ip_address,
             capa_eof: said.capa_eof,
             capa_psync2: said.capa_psync2,
+            capa_rejoin: said.capa_rejoin,
             rdb_only: said.rdb_only,
+            rdb_without_data: said.rdb_without_data,
             version: said.version,
         };
         let wanted = match wanted {
@@ -153,7 +174,7 @@ impl Node {
         }
         while let Some((_, replica, after)) = self.master.orders.pop_front_if(|(at, ..)| *at <= now) {
             let Some(feeding) = self.master.sessions.get_mut(&replica) else { continue };
-            match after.filter(|_| feeding.cursor.is_some()) {
+            match after.filter(|_| feeding.reader.is_some()) {
                 Some(after) => feeding.end = Some(after),
                 None => self.end_session(now, net, replica, "the lineage changed"),
             }
@@ -205,11 +226,14 @@ impl Node {
         wanted: Wanted,
     ) {
         let Some(Peer::Attaching(_)) = self.peers.get(&replica.get()) else { return };
-        let log = LogRange::hot_only(self.log_handle.first_held(), self.visible());
+        let (first, visible) = (self.log_handle.first_held(), self.visible());
+        // How far back the files reach is known when they are looked at.
+        let log = LogRange { first, first_retained: NextOffset::FIRST, visible };
         let decision = self.with_planted(|core| {
             core.handle_attach(now, replica, "192.0.2.9", &hello, wanted, log)
         });
         let decision = self.plant_full_sync(decision, now, replica, &hello, log);
+        let (decision, reader) = self.find_bytes(replica, decision, log);
         let rung = match &decision {
             AttachDecision::Continue { from, .. } => Some(Resync::Continue { from: *from }),
             AttachDecision::History { from, .. } => Some(Resync::History { from: *from }),
@@ -220,8 +244,56 @@ impl Node {
         let by = (lineage.current(), self.visible());
         let knows = lineage.ancestors().iter().map(|one| (one.replid, one.last_valid)).collect();
         self.say(format!("decides on n{}: {wanted:?} gets {decision:?}", node_of(&hello)));
-        self.reports.push(Report::Decided { by, wanted, log, knows, rung });
-        self.begin_session(now, net, replica, hello, wanted, decision);
+        let retained_from = match &rung {
+            Some(Resync::Full { .. }) => self.retained_from(),
+            _ => Offset::ZERO,
+        };
+        self.reports.push(Report::Decided { by, wanted, retained_from, knows, rung });
+        self.begin_session(now, net, replica, hello, wanted, (decision, reader));
+    }
+
+    /// A reader at what was granted, from memory or else from files; or what is decided where neither has it.
+    fn find_bytes(
+        &mut self,
+        replica: ReplicaId,
+        decision: AttachDecision,
+        log: LogRange,
+    ) -> (AttachDecision, Option<Reader>) {
+        let (from, replid, is_history) = match decision {
+            AttachDecision::Continue { from, replid } => (from, replid, false),
+            AttachDecision::History { from, replid } => (from, replid, true),
+            other => return (other, None),
+        };
+        let bookmark = self.log_handle.bookmark_under(self.master.name, from);
+        match self.open_reader(bookmark) {
+            Ok(reader) => {
+                if is_history {
+                    self.master.core.handle_history_granted(replica);
+                }
+                let granted = match reader {
+                    Reader::Memory(_) => AttachDecision::Continue { from, replid },
+                    Reader::Files(..) => AttachDecision::History { from, replid },
+                };
+                (granted, Some(reader))
+            }
+            Err(reason) => {
+                self.say(format!("has no byte {from} in its files: {reason}"));
+                let log = LogRange { first_retained: log.first, ..log };
+                let refused = self.master.core.handle_history_refused(replica, from, log);
+                (refused.unwrap_or(AttachDecision::NotNow { error: "ERR the replica is gone" }), None)
+            }
+        }
+    }
+
+    fn open_reader(&self, bookmark: Bookmark) -> Result<Reader, String> {
+        if let Ok(cursor) = bookmark.open_cursor() {
+            return Ok(Reader::Memory(cursor));
+        }
+        let until = bookmark.border().map_err(|error| error.to_string())?;
+        let stream = stream_name_of(self.master.core.lineage());
+        let folders = self.folders();
+        let cursor = reading::open(&*self.storage, &folders, &stream, bookmark.position(), until);
+        cursor.map(|cursor| Reader::Files(bookmark, cursor)).map_err(|error| error.to_string())
     }
 
     /// The core, or one with a defect in it.
@@ -264,24 +336,15 @@ impl Node {
         replica: ReplicaId,
         hello: ReplicaHello,
         wanted: Wanted,
-        decision: AttachDecision,
+        (decision, reader): (AttachDecision, Option<Reader>),
     ) {
         let conn: ConnId = replica.get();
         let settings =
             SessionSettings { repl_timeout: self.repl_timeout(), ..SessionSettings::default() };
         let node = node_of(&hello);
-        let (session, cursor, payload) = match decision {
-            AttachDecision::Continue { from, replid } => {
-                match self.log_handle.open_cursor_under(self.master.name, from) {
-                    Ok(cursor) => {
-                        let session = ReplicaSession::continuing(now, settings, hello, replid, from);
-                        (session, Some(cursor), Payload::Sent)
-                    }
-                    Err(_) => return self.refuse_history(now, net, replica, hello, wanted, from),
-                }
-            }
-            AttachDecision::History { from, .. } => {
-                return self.refuse_history(now, net, replica, hello, wanted, from);
+        let (session, payload) = match decision {
+            AttachDecision::Continue { from, replid } | AttachDecision::History { from, replid } => {
+                (ReplicaSession::continuing(now, settings, hello, replid, from), Payload::Sent)
             }
             AttachDecision::Full { admitted, .. } => {
                 let is_legacy = wanted == Wanted::LegacySync;
@@ -290,7 +353,7 @@ impl Node {
                 } else {
                     Payload::NotAdmitted
                 };
-                (ReplicaSession::full(now, settings, hello, is_legacy), None, payload)
+                (ReplicaSession::full(now, settings, hello, is_legacy), payload)
             }
             AttachDecision::NotNow { error } => {
                 net.send(now, conn, self.id, format!("-{error}\r\n").as_bytes());
@@ -299,28 +362,13 @@ impl Node {
                 return;
             }
         };
-        let feeding = Feeding { node, session, cursor, payload, end: None };
+        let feeding = Feeding { node, session, reader, payload, end: None };
         self.master.sessions.insert(replica, feeding);
         let waiting = self.peers.insert(conn, Peer::Replica(replica));
         if let Some(Peer::Attaching(received)) = waiting
             && !received.is_empty()
         {
             self.handle_replicas_bytes(now, net, replica, &received);
-        }
-    }
-
-    fn refuse_history(
-        &mut self,
-        now: Duration,
-        net: &mut Network,
-        replica: ReplicaId,
-        hello: ReplicaHello,
-        wanted: Wanted,
-        from: NextOffset,
-    ) {
-        let log = LogRange::hot_only(self.log_handle.first_held(), self.visible());
-        if let Some(decision) = self.master.core.handle_history_refused(replica, from, log) {
-            self.begin_session(now, net, replica, hello, wanted, decision);
         }
     }
 
@@ -344,7 +392,7 @@ impl Node {
                 let cursor = self.log_handle.open_cursor(offset.next()).ok();
                 let Some(feeding) = self.master.sessions.get_mut(&replica) else { return };
                 feeding.session.handle_snapshot_taken(now, position.replid, offset);
-                feeding.cursor = cursor;
+                feeding.reader = cursor.map(Reader::Memory);
                 feeding.payload = Payload::Encoding(done_at, Box::new((snapshot, position)));
             }
             Payload::Encoding(at, _) if *at <= now => self.begin_payload(now, replica),
@@ -434,23 +482,62 @@ impl Node {
             }
         }
         send_lines(&mut feeding.session, net);
-        if feeding.session.may_send_stream()
-            && let Some(cursor) = &mut feeding.cursor
-        {
-            loop {
-                let bytes = cursor.readable().map_err(|error| error.to_string())?;
-                let count = net.room(conn, id).min(bytes.len());
-                if count == 0 {
-                    break;
-                }
-                net.send(now, conn, id, &bytes[..count]);
-                cursor.consume(count);
+        let may_send = feeding.session.may_send_stream();
+        if may_send && let Some(reader) = feeding.reader.take() {
+            let reader = self.send_stream(now, net, conn, reader)?;
+            if let Some(feeding) = self.master.sessions.get_mut(&replica) {
+                feeding.reader = Some(reader);
             }
         }
-        let is_at_end = feeding.end.is_some_and(|end| {
-            feeding.cursor.as_ref().is_none_or(|cursor| before(cursor.position()) >= end)
-        });
+        let Some(feeding) = self.master.sessions.get(&replica) else { return Ok(()) };
+        let is_at_end = feeding
+            .end
+            .is_some_and(|end| feeding.reader.as_ref().is_none_or(|reader| reader.position() >= end));
         if is_at_end { Err("the stream goes on under another name".to_owned()) } else { Ok(()) }
+    }
+
+    /// Sends what the connection takes of the stream. Where the reader stands afterwards.
+    fn send_stream(
+        &self,
+        now: Duration,
+        net: &mut Network,
+        conn: ConnId,
+        mut reader: Reader,
+    ) -> Result<Reader, String> {
+        loop {
+            let room = net.room(conn, self.id);
+            match &mut reader {
+                Reader::Memory(cursor) => {
+                    let bytes = cursor.readable().map_err(|error| error.to_string())?;
+                    let count = room.min(bytes.len());
+                    if count == 0 {
+                        return Ok(reader);
+                    }
+                    net.send(now, conn, self.id, &bytes[..count]);
+                    cursor.consume(count);
+                }
+                Reader::Files(bookmark, cursor) => {
+                    let border = bookmark.border().map_err(|error| error.to_string())?;
+                    if room == 0 {
+                        return Ok(reader);
+                    }
+                    match cursor.next_piece(border, room as u64).map_err(|error| error.to_string())? {
+                        Some(piece) => {
+                            let mut bytes = vec![0; usize::try_from(piece.bytes).unwrap_or(0)];
+                            piece.file.read_exact_at(piece.at, &mut bytes).map_err(|error| error.to_string())?;
+                            net.send(now, conn, self.id, &bytes);
+                            cursor.consume(piece.bytes);
+                            bookmark.advance(ByteCount::new(piece.bytes));
+                        }
+                        None if cursor.is_at_end() => reader = self.open_reader(bookmark.clone())?,
+                        None => match bookmark.open_cursor() {
+                            Ok(cursor) => reader = Reader::Memory(cursor),
+                            Err(_) => return Ok(reader),
+                        },
+                    }
+                }
+            }
+        }
     }
 
     fn end_session(&mut self, now: Duration, net: &mut Network, replica: ReplicaId, reason: &str) {

@@ -23,7 +23,7 @@ use rejoin_protocol::{
     ByteCount, ClientId, DbIndex, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis,
     resp::RequestLimits,
 };
-use rejoin_replication::{Lineage, LogRange, Resync, Wanted};
+use rejoin_replication::{Lineage, Resync, Wanted};
 
 use super::{
     NodeId,
@@ -83,7 +83,15 @@ pub(crate) enum Report {
     /// Bytes became visible.
     Shown { replid: ReplicationId, from: Offset, bytes: Vec<u8> },
     /// A replica asked, and this was decided.
-    Decided { by: Place, wanted: Wanted, log: LogRange, knows: Vec<Place>, rung: Option<Resync> },
+    Decided {
+        by: Place,
+        wanted: Wanted,
+        /// From there on the stream is in memory and files, as the world sees it; only where that matters.
+        retained_from: Offset,
+        /// Ancestors of its stream, each with the last byte shared.
+        knows: Vec<Place>,
+        rung: Option<Resync>,
+    },
     /// This node acknowledged to its master.
     SaidAck { offset: Offset, durable: Offset },
     /// A replica of this node acknowledged.

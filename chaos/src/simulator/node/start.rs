@@ -75,11 +75,7 @@ impl Node {
         let mut node = Self::new(id, loading.engine, storage, DiskSide::new(files, lock), setup, chance);
         node.next_tick = now + super::TICK;
         node.take_up(now, gone_on);
-        if node.awaits_base() {
-            node.say("finds a log that is not its own".to_owned());
-            node.write_first_base(now);
-        }
-        node.retire_strays(now);
+        node.retire_strays();
         if node.is_failed { Err(words("the disk fails")) } else { Ok(node) }
     }
 
@@ -102,11 +98,11 @@ impl Node {
             session.db = place.db;
             session.transaction = None;
         }
-        self.disk.offset_synced = place.offset;
+        // What a killed process has left may not be synced: the next sync tells.
+        self.disk.offset_synced = Offset::ZERO;
         let is_renamed = gone_on.as_ref().is_none_or(|one| one.is_renamed);
-        if is_renamed {
-            self.reports.push(Report::Named { replid, parent, start: place.offset });
-        }
+        // A process that ended while it started may have given the name.
+        self.reports.push(Report::Named { replid, parent, start: place.offset });
         self.reports.push(Report::Shown { replid, from: begins_at(whole), bytes: whole.to_vec() });
         self.say(format!(
             "starts at {} of {replid}{}",

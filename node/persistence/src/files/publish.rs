@@ -78,13 +78,15 @@ pub struct Retired {
     /// They move to this folder, as far as they are ours; else they go.
     pub(super) history: Option<PathBuf>,
     pub(super) files: Vec<PathBuf>,
+    /// They go, wherever a history is kept.
+    pub(super) worthless: Vec<PathBuf>,
 }
 
 impl Retired {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.worthless.is_empty()
     }
 
     /// Moves bases and segments to the history's folder and removes all else. What cannot be moved or removed stays where it
@@ -93,7 +95,8 @@ impl Retired {
         if let Some(history) = &self.history {
             storage.create_folder(history)?;
         }
-        let mut outcome = Ok(());
+        let removed = self.worthless.iter().map(|path| remove_segment(storage, path));
+        let mut outcome = removed.fold(Ok(()), io::Result::and);
         for (number, path) in self.files.iter().enumerate() {
             // A base stands where the segment behind it begins.
             let next = self.files.get(number + 1);
