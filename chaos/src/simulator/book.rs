@@ -43,7 +43,9 @@ impl Book {
             let count = usize::try_from(stream.start - from.get()).unwrap_or(usize::MAX).min(bytes.len());
             let (start, parent) = (Offset::new(stream.start), stream.parent);
             let Some((parent, _)) = parent else {
-                return Err(format!("bytes behind {from} of the stream {replid}, which begins behind {start}"));
+                return Err(format!(
+                    "bytes behind {from} of the stream {replid}, which begins behind {start}"
+                ));
             };
             self.note(parent, from, &bytes[..count])?;
             return if count < bytes.len() { self.note(replid, start, &bytes[count..]) } else { Ok(()) };
@@ -51,7 +53,9 @@ impl Book {
         let at = usize::try_from(from.get() - stream.start).unwrap_or(usize::MAX);
         if at > stream.bytes.len() {
             let end = stream.start + stream.bytes.len() as u64;
-            return Err(format!("bytes behind {from} of the stream {replid}, which nobody had from {end} on"));
+            return Err(format!(
+                "bytes behind {from} of the stream {replid}, which nobody had from {end} on"
+            ));
         }
         let known = bytes.len().min(stream.bytes.len() - at);
         if let Some(first) = (0..known).find(|index| bytes[*index] != stream.bytes[at + index]) {

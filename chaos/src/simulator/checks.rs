@@ -82,7 +82,9 @@ pub(crate) fn check_rung(
         Resync::Continue { from: given } | Resync::History { from: given } => {
             let by_memory = matches!(rung, Resync::Continue { .. });
             let is_served = given.get().max(1) == from.get().max(1);
-            if is_shared && is_served { Ok(if by_memory { "it continues" } else { "it continues out of files" }) } else {
+            if is_shared && is_served {
+                Ok(if by_memory { "it continues" } else { "it continues out of files" })
+            } else {
                 Err(format!("{by:?} continues {held:?}, which is no beginning of it"))
             }
         }
@@ -127,7 +129,10 @@ pub(crate) fn check_promises(
 ) -> Result<(), String> {
     let is_kept = |promise: &Promise| book.is_beginning(book.oldest_name(promise.place), place);
     if let Some(lost) = promises.iter().find(|promise| !is_kept(promise) && is_promised_by(promise)) {
-        return Err(format!("{:?} was acknowledged as durable by {:?}, and is lost at {place:?}", lost.place, lost.holders));
+        return Err(format!(
+            "{:?} was acknowledged as durable by {:?}, and is lost at {place:?}",
+            lost.place, lost.holders
+        ));
     }
     promises.retain(is_kept);
     Ok(())

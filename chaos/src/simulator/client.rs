@@ -45,7 +45,8 @@ impl Writer {
     fn command(&mut self, out: &mut Vec<u8>) {
         self.written += 1;
         let number = self.chance.below(KEYS);
-        let [string, list, set, hash, sorted] = ["s", "l", "m", "h", "z"].map(|kind| format!("{kind}{number}"));
+        let [string, list, set, hash, sorted] =
+            ["s", "l", "m", "h", "z"].map(|kind| format!("{kind}{number}"));
         let value = format!("v{}", self.written);
         let field = format!("f{}", self.chance.below(8));
         let long = "x".repeat(self.chance.between(1, 300) as usize);

@@ -281,7 +281,8 @@ impl Network {
     }
 
     fn forget_if_done(&mut self, id: ConnId) {
-        let is_done = |one: &Connection| one.directions.iter().all(|one| one.is_shut && one.events.is_empty());
+        let is_done =
+            |one: &Connection| one.directions.iter().all(|one| one.is_shut && one.events.is_empty());
         if self.connections.get(&id).is_some_and(is_done) {
             self.connections.remove(&id);
         }

@@ -147,7 +147,10 @@ impl World {
         let deadline = self.now + CONVERGENCE_MAX;
         while !self.has_converged() {
             if self.now >= deadline {
-                return Err(format!("no convergence {CONVERGENCE_MAX:?} after the faults stopped: {}", self.states()));
+                return Err(format!(
+                    "no convergence {CONVERGENCE_MAX:?} after the faults stopped: {}",
+                    self.states()
+                ));
             }
             self.step(deadline)?;
         }
@@ -267,7 +270,8 @@ impl World {
         });
         // Whoever has the last of them has those before.
         for promise in &mut self.promises {
-            if promise.place.0 == current && promise.place.1 <= durable && !promise.holders.contains(&replica) {
+            if promise.place.0 == current && promise.place.1 <= durable && !promise.holders.contains(&replica)
+            {
                 promise.holders.push(replica);
             }
         }
@@ -279,7 +283,11 @@ impl World {
         self.next_write = self.now + self.chance.millis(0, self.write_pause_millis * 2);
         let which = self.chance.below(self.writers.len() as u64) as usize;
         // Some clients have not heard of the failover yet.
-        let to = if self.chance.one_in(8) { self.chance.below(self.machines.len() as u64) as usize } else { self.main };
+        let to = if self.chance.one_in(8) {
+            self.chance.below(self.machines.len() as u64) as usize
+        } else {
+            self.main
+        };
         let requests = self.writers[which].requests();
         let client = ClientId::new(FIRST_CLIENT + which as u64);
         self.with_node(to, |node, now, net| {
@@ -588,7 +596,7 @@ fn draw_setup(chance: &mut Chance, planted: Option<Defect>) -> Setup {
     settings.repl_backlog_bytes = chance.pick(&[300, 2_000, 20_000, 1 << 20]);
     let log = &mut settings.log;
     log.sync = chance.pick(&[SyncPolicy::EverySecond, SyncPolicy::EverySecond, SyncPolicy::Always]);
-    log.segment_bytes = chance.pick(&[500, 5_000, 1 << 20]);
+    log.segment_bytes = chance.pick(&[1_500, 6_000, 1 << 20]);
     log.rewrite_bytes_min = chance.pick(&[4_000, 1 << 30]);
     log.keeps_history = chance.one_in(2);
     Setup { settings, block_bytes: chance.pick(&[64, 700, 4096]), planted }

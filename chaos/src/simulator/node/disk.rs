@@ -195,8 +195,7 @@ impl Node {
         };
         let selected = self.disk.files.place().db;
         let position = StreamPosition { replid: self.lineage.current(), offset: task.offset, selected };
-        let about =
-            LocalFile { created: self.engine.now, memory_used: 0, is_aof_base: true, usage: None };
+        let about = LocalFile { created: self.engine.now, memory_used: 0, is_aof_base: true, usage: None };
         let file = RdbFile {
             place: task.written.clone(),
             temporary: task.temporary.clone(),
@@ -213,8 +212,7 @@ impl Node {
 
     /// At each tick: what is due of syncs and bases.
     pub(super) fn tend_log(&mut self, now: Duration) {
-        let (sync, rewrite_bytes) =
-            (self.setup.settings.log.sync, self.setup.settings.log.rewrite_bytes_min);
+        let (sync, rewrite_bytes) = (self.setup.settings.log.sync, self.setup.settings.log.rewrite_bytes_min);
         let disk = &mut self.disk;
         if sync == SyncPolicy::Always && now.saturating_sub(disk.noted_at) >= SYNC_PERIOD {
             disk.noted_at = now;
@@ -238,7 +236,8 @@ impl Node {
 
     fn ask_disk(&mut self, now: Duration, task: Task) {
         let free_at = self.disk.tasks.back().map_or(now, |(at, ..)| *at);
-        let takes = if self.chance.one_in(10) { self.chance.millis(1, 1500) } else { self.chance.millis(0, 30) };
+        let takes =
+            if self.chance.one_in(10) { self.chance.millis(1, 1500) } else { self.chance.millis(0, 30) };
         self.disk.tasks.push_back((free_at + takes, self.disk.set, task));
     }
 
@@ -344,7 +343,9 @@ impl Node {
         let mut paths: Vec<PathBuf> = live.collect();
         if let Some(folder) = &options.history {
             let files = history::list(&*self.storage, folder).unwrap_or_default();
-            paths.extend(files.into_iter().filter(|file| file.kind != HistoryKind::Base).map(|file| file.path));
+            paths.extend(
+                files.into_iter().filter(|file| file.kind != HistoryKind::Base).map(|file| file.path),
+            );
         }
         let mut stored = Vec::new();
         for path in paths {

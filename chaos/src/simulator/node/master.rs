@@ -19,8 +19,8 @@ use rejoin_persistence::{
 };
 use rejoin_protocol::{ByteCount, ClientId, NextOffset, Offset, ReplicaId, ReplicationId, psync::EofMark};
 use rejoin_replication::{
-    Ancestor, AttachDecision, Lineage, LogRange, MasterCore, PayloadForm, ReplicaHello, ReplicaSession, Resync,
-    SessionEvent, SessionSettings, Wanted,
+    Ancestor, AttachDecision, Lineage, LogRange, MasterCore, PayloadForm, ReplicaHello, ReplicaSession,
+    Resync, SessionEvent, SessionSettings, Wanted,
 };
 
 use super::{Defect, FIRST_CONNECTION, Node, Peer, Report, before, stream_name_of};
@@ -229,9 +229,8 @@ impl Node {
         let (first, visible) = (self.log_handle.first_held(), self.visible());
         // How far back the files reach is known when they are looked at.
         let log = LogRange { first, first_retained: NextOffset::FIRST, visible };
-        let decision = self.with_planted(|core| {
-            core.handle_attach(now, replica, "192.0.2.9", &hello, wanted, log)
-        });
+        let decision =
+            self.with_planted(|core| core.handle_attach(now, replica, "192.0.2.9", &hello, wanted, log));
         let decision = self.plant_full_sync(decision, now, replica, &hello, log);
         let (decision, reader) = self.find_bytes(replica, decision, log);
         let rung = match &decision {
@@ -339,8 +338,7 @@ impl Node {
         (decision, reader): (AttachDecision, Option<Reader>),
     ) {
         let conn: ConnId = replica.get();
-        let settings =
-            SessionSettings { repl_timeout: self.repl_timeout(), ..SessionSettings::default() };
+        let settings = SessionSettings { repl_timeout: self.repl_timeout(), ..SessionSettings::default() };
         let node = node_of(&hello);
         let (session, payload) = match decision {
             AttachDecision::Continue { from, replid } | AttachDecision::History { from, replid } => {
@@ -524,7 +522,10 @@ impl Node {
                     match cursor.next_piece(border, room as u64).map_err(|error| error.to_string())? {
                         Some(piece) => {
                             let mut bytes = vec![0; usize::try_from(piece.bytes).unwrap_or(0)];
-                            piece.file.read_exact_at(piece.at, &mut bytes).map_err(|error| error.to_string())?;
+                            piece
+                                .file
+                                .read_exact_at(piece.at, &mut bytes)
+                                .map_err(|error| error.to_string())?;
                             net.send(now, conn, self.id, &bytes);
                             cursor.consume(piece.bytes);
                             bookmark.advance(ByteCount::new(piece.bytes));

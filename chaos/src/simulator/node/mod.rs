@@ -410,7 +410,6 @@ impl Node {
     fn say(&mut self, line: String) {
         self.reports.push(Report::Said(line));
     }
-
 }
 
 fn hash_seed(chance: &mut Chance) -> HashSeed {

@@ -12,9 +12,8 @@ use rejoin_replication::{
 };
 
 use super::{
-    Defect, MASTER_SESSION, Node, Peer, Report,
+    Defect, MASTER_SESSION, Node, Peer, Report, hash_seed,
     master::{Mail, PORT_BASE},
-    hash_seed,
 };
 use crate::simulator::{
     NodeId,
@@ -248,13 +247,7 @@ impl Node {
         }
     }
 
-    fn swap_in(
-        &mut self,
-        now: Duration,
-        net: &mut Network,
-        replid: Option<ReplicationId>,
-        offset: Offset,
-    ) {
+    fn swap_in(&mut self, now: Duration, net: &mut Network, replid: Option<ReplicationId>, offset: Offset) {
         let Some((keyspace, selected)) = self.replica.load.take().and_then(|load| load.loaded) else {
             return;
         };

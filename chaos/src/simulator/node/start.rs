@@ -263,4 +263,3 @@ fn with_boot_of(options: LogFilesOptions, found: &FoundLog) -> LogFilesOptions {
         Increments::Foreign { .. } => options,
     }
 }
-

@@ -250,7 +250,8 @@ impl LogFiles {
         let last = self.manifest.increments.last().map_or(0, |last| last.seq);
         let (worthless, files): (Vec<_>, Vec<_>) =
             strays.into_iter().partition(|name| self.increment_seq(name).is_some_and(|seq| seq > last));
-        let in_folder = |names: Vec<String>| names.iter().map(|name| self.options.folder.join(name)).collect();
+        let in_folder =
+            |names: Vec<String>| names.iter().map(|name| self.options.folder.join(name)).collect();
         Retired {
             history: self.options.history.clone(),
             files: in_folder(files),

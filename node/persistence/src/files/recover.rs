@@ -431,7 +431,10 @@ impl FoundLog {
             files.publish().map_err(failed)?;
         }
         // They are no history, and the segments to come may have their names.
-        self.cut.iter().try_for_each(|path| super::publish::remove_segment(&*storage, path)).map_err(failed)?;
+        self.cut
+            .iter()
+            .try_for_each(|path| super::publish::remove_segment(&*storage, path))
+            .map_err(failed)?;
         if !is_safe {
             let shared = verified.min(border);
             let mut ancestors = stream.ancestors;
