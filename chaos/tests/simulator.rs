@@ -66,7 +66,7 @@ fn found_by(defect: Defect) -> Option<(u64, String)> {
 fn planted_defects_are_found() {
     let expected = [
         (Defect::VisibleBeforeWritten, "it ended with"),
-        (Defect::AncestorOneByteTooFar, "continues"),
+        (Defect::AncestorTooFar, "continues"),
         (Defect::AckBeforeApplied, "acknowledged"),
         (Defect::DurableBeforeSynced, "it ended with"),
         (Defect::NameKeptAfterPowerLoss, "after a power loss it goes on under the same name"),

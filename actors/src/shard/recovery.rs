@@ -510,7 +510,9 @@ impl Shard {
         self.log.append(tail);
         self.log.publish();
         self.engine.status.hot_first = self.log_handle.first_held();
-        self.engine.log.restart(place.offset, Some(place.db));
+        // The first write says its database: where the stream was given a new name just before the process ended, those who
+        // follow it under the old one may have another selected.
+        self.engine.log.restart(place.offset, None);
         self.begin_file(place.db);
         self.control.replace_lineage(ReplaceLineage { lineage: self.lineage.clone(), name });
         if let Some(GoneOn { resumed, .. }) = gone_on {

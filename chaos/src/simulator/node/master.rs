@@ -32,6 +32,8 @@ use crate::simulator::{
 
 /// Full syncs at a time.
 const FULL_SYNCS_MAX: usize = 2;
+/// Of [`Defect::AncestorTooFar`].
+const ANCESTOR_BYTES_TOO_FAR: u64 = 300;
 /// Replicas tell the port on which they serve: here it says which node they are.
 pub(super) const PORT_BASE: u16 = 7000;
 
@@ -297,12 +299,12 @@ impl Node {
 
     /// The core, or one with a defect in it.
     fn with_planted<T>(&mut self, ask: impl FnOnce(&mut MasterCore) -> T) -> T {
-        if self.setup.planted != Some(Defect::AncestorOneByteTooFar) {
+        if self.setup.planted != Some(Defect::AncestorTooFar) {
             return ask(&mut self.master.core);
         }
         let lineage = self.master.core.lineage().clone();
         let further = |one: &Ancestor| Ancestor {
-            last_valid: one.last_valid.advance(ByteCount::new(1)),
+            last_valid: one.last_valid.advance(ByteCount::new(ANCESTOR_BYTES_TOO_FAR)),
             replid: one.replid,
         };
         let wrong = Lineage::restore(lineage.current(), lineage.ancestors().iter().map(further).collect());

@@ -52,8 +52,9 @@ const PING: &[u8] = b"*1\r\n$4\r\nping\r\n";
 pub enum Defect {
     /// Replicas may have bytes before the log's file has them.
     VisibleBeforeWritten,
-    /// A replica of an ancestor may continue one byte behind the last that is shared.
-    AncestorOneByteTooFar,
+    /// A replica of an ancestor may continue some bytes behind the last that is shared. (One byte alone would never show:
+    /// replicas stand at borders.)
+    AncestorTooFar,
     /// What has arrived is acknowledged, whether it is applied or not.
     AckBeforeApplied,
     /// What is written is acknowledged as synced.
@@ -352,6 +353,7 @@ impl Node {
         self.stop_upstream(now, net);
         self.unwritten.extend_from_slice(self.engine.log.bytes());
         self.engine.log.clear();
+        self.select_as_stream_does();
         self.engine.role = Role::Replica;
         self.engine.unblock_all();
         self.tell_master(now, master::Mail::Demote);
@@ -393,6 +395,14 @@ impl Node {
         self.engine.log.restart(applied, selected);
         if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
             session.transaction = None;
+        }
+    }
+
+    /// Who follows goes on in the database that the stream has selected, whoever wrote it.
+    fn select_as_stream_does(&mut self) {
+        let selected = self.engine.log.selected().filter(|_| !self.is_replica());
+        if let Some((session, db)) = self.engine.sessions.get_mut(MASTER_SESSION).zip(selected) {
+            session.db = db;
         }
     }
 

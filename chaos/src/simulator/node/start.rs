@@ -93,7 +93,8 @@ impl Node {
         self.log.append(tail);
         self.log.publish();
         self.engine.status.hot_first = self.log_handle.first_held();
-        self.engine.log.restart(place.offset, Some(place.db));
+        // The first write says its database: a name that was given just before the process ended wants that.
+        self.engine.log.restart(place.offset, None);
         if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
             session.db = place.db;
             session.transaction = None;
