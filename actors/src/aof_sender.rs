@@ -5,6 +5,8 @@
 //! it. The shard has no part in it. At the hot end a transfer hands over a cursor: from the byte behind the last one sent,
 //! so there is neither a gap nor a repetition.
 
+mod bases;
+
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -47,6 +49,7 @@ struct Source {
     storage: Arc<dyn Storage>,
     folders: Vec<PathBuf>,
     log: LogHandle,
+    verified: bases::Verified,
 }
 
 impl Source {
@@ -106,7 +109,10 @@ impl AofSender {
     /// A sender that reads what lies in `folders`.
     #[must_use]
     pub fn new(storage: Arc<dyn Storage>, folders: Vec<PathBuf>, log: LogHandle, guard: PartGuard) -> Self {
-        Self { source: Arc::new(Source { storage, folders, log }), _guard: guard }
+        Self {
+            source: Arc::new(Source { storage, folders, log, verified: bases::Verified::default() }),
+            _guard: guard,
+        }
     }
 }
 

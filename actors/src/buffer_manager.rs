@@ -6,15 +6,21 @@
 //! Of the history it removes, every few seconds, what is over the limits of `repl-history-size` and `repl-history-age`, but
 //! not what a reader has yet to read; beyond `repl-history-hard-size` the slowest reader is given up instead.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
+use rejoin_commands::settings::OutputLimit;
 use rejoin_persistence::{
     files::history::{self, HistoryLimits, Trimmed},
     log::LogHandle,
     storage::Storage,
 };
-use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+use rejoin_protocol::{NextOffset, ReplicaId};
 
 use tokio::sync::mpsc;
 
@@ -34,15 +40,15 @@ use crate::{
 const TRIM_PERIOD: Duration = Duration::from_secs(10);
 
 /// What a reader without files may lag when nobody has set a limit.
-const LAG_WITHOUT_FILES_MAX: ByteCount = ByteCount::new(256 << 20);
+const LAG_WITHOUT_FILES_MAX: u64 = 256 << 20;
 
 /// Owns the log's budget.
 pub struct BufferManager {
     log: LogHandle,
-    /// Bytes that a reader may lag; zero is no limit. Changes by `SetBudget`.
-    lag_max: ByteCount,
+    /// How far a reader may lag, if there is a limit. Changes by `SetBudget`.
+    lag_limit: Option<OutputLimit>,
     /// Where each reader stands. Changes by the three cursor messages.
-    cursors: BTreeMap<ReplicaId, NextOffset>,
+    cursors: BTreeMap<ReplicaId, Reader>,
     stalled: Recipient<ReplicaStalled>,
     /// Where files are kept.
     storage: Arc<dyn Storage>,
@@ -50,6 +56,31 @@ pub struct BufferManager {
     history: Option<HistoryLimits>,
     shard: mpsc::Sender<ShardMessage>,
     _guard: PartGuard,
+}
+
+/// One reader of the log; a report of its place comes each second.
+#[derive(Debug)]
+struct Reader {
+    /// The byte that it reads next.
+    at: NextOffset,
+    /// Since when it lags more than the soft limit.
+    over_soft_since: Option<Instant>,
+}
+
+impl Reader {
+    /// The limit that it has exceeded by lagging `lag_bytes` at `now`.
+    fn exceeds(&mut self, limit: OutputLimit, lag_bytes: u64, now: Instant) -> Option<u64> {
+        let OutputLimit { hard_bytes, soft_bytes, soft_seconds } = limit;
+        if hard_bytes > 0 && lag_bytes >= hard_bytes {
+            return Some(hard_bytes);
+        }
+        if soft_bytes == 0 || lag_bytes < soft_bytes {
+            self.over_soft_since = None;
+            return None;
+        }
+        let since = *self.over_soft_since.get_or_insert(now);
+        (now.saturating_duration_since(since).as_secs() > soft_seconds).then_some(soft_bytes)
+    }
 }
 
 /// What a manager begins with.
@@ -73,8 +104,8 @@ impl BufferManager {
     #[must_use]
     pub fn new(seed: BufferManagerSeed) -> Self {
         let BufferManagerSeed { log, budget, storage, shard, stalled, guard } = seed;
-        let SetBudget { lag_max, history, .. } = budget;
-        Self { log, lag_max, cursors: BTreeMap::new(), stalled, storage, history, shard, _guard: guard }
+        let SetBudget { lag_limit, history, .. } = budget;
+        Self { log, lag_limit, cursors: BTreeMap::new(), stalled, storage, history, shard, _guard: guard }
     }
 
     fn trim_history(&mut self) {
@@ -84,7 +115,7 @@ impl BufferManager {
         match trimmed {
             Ok(Trimmed { bytes, files, took_from_reader }) => {
                 if took_from_reader {
-                    self.give_up_slowest(ByteCount::new(limits.hard_max()));
+                    self.give_up_slowest(limits.hard_max());
                 }
                 // A later one says the same.
                 let _ = self.shard.try_send(ShardMessage::HistoryKept { bytes, files });
@@ -94,37 +125,42 @@ impl BufferManager {
     }
 
     /// The history that the slowest reader has yet to read is over its hard limit, and goes.
-    fn give_up_slowest(&mut self, lag_max: ByteCount) {
-        if let Some((&replica, &at)) = self.cursors.iter().min_by_key(|(_, at)| **at) {
-            self.report_stalled(replica, at, lag_max, "repl-history-hard-size");
+    fn give_up_slowest(&mut self, lag_bytes_max: u64) {
+        if let Some((&replica, reader)) = self.cursors.iter().min_by_key(|(_, reader)| reader.at) {
+            self.report_stalled(replica, reader.at, lag_bytes_max, "repl-history-hard-size");
         }
     }
 
     fn note(&mut self, replica: ReplicaId, at: NextOffset, holds_memory: bool) {
-        self.cursors.insert(replica, at);
-        self.settle();
-        let lag = self.log.visible().since(at.prior());
-        if self.lag_max > ByteCount::ZERO && lag > self.lag_max {
-            self.report_stalled(replica, at, self.lag_max, "client-output-buffer-limit replica");
-        } else if self.lag_max == ByteCount::ZERO && holds_memory && lag > LAG_WITHOUT_FILES_MAX {
-            self.report_stalled(
-                replica,
-                at,
-                LAG_WITHOUT_FILES_MAX,
-                "the memory that a replica may hold without repl-history",
-            );
+        let lag_bytes = self.log.visible().since(at.prior()).get();
+        let reader = self.cursors.entry(replica).or_insert(Reader { at, over_soft_since: None });
+        reader.at = at;
+        let exceeded = match self.lag_limit {
+            Some(limit) => reader
+                .exceeds(limit, lag_bytes, Instant::now())
+                .map(|bytes_max| (bytes_max, "client-output-buffer-limit replica")),
+            None => {
+                reader.over_soft_since = None;
+                (holds_memory && lag_bytes > LAG_WITHOUT_FILES_MAX).then_some((
+                    LAG_WITHOUT_FILES_MAX,
+                    "the memory that a replica may hold without repl-history",
+                ))
+            }
+        };
+        if let Some((lag_bytes_max, limit)) = exceeded {
+            self.report_stalled(replica, at, lag_bytes_max, limit);
         }
+        self.settle();
     }
 
-    fn report_stalled(&self, replica: ReplicaId, at: NextOffset, lag_max: ByteCount, limit: &'static str) {
-        let lag = self.log.visible().since(at.prior());
-        let report = ReplicaStalled { replica, lag_bytes: lag.get(), lag_bytes_max: lag_max.get(), limit };
-        tell(&self.stalled, report, WhenFull::Complain);
+    fn report_stalled(&self, replica: ReplicaId, at: NextOffset, lag_bytes_max: u64, limit: &'static str) {
+        let lag_bytes = self.log.visible().since(at.prior()).get();
+        tell(&self.stalled, ReplicaStalled { replica, lag_bytes, lag_bytes_max, limit }, WhenFull::Complain);
     }
 
     /// What is wanted is kept in files.
     fn settle(&self) {
-        self.log.set_wanted_from(self.cursors.values().min().copied());
+        self.log.set_wanted_from(self.cursors.values().map(|reader| reader.at).min());
     }
 }
 
@@ -170,6 +206,33 @@ impl Handler<SetBudget> for BufferManager {
 
     fn handle(&mut self, budget: SetBudget, _: &mut Self::Context) {
         self.log.set_budget(budget.hot);
-        (self.lag_max, self.history) = (budget.lag_max, budget.history);
+        (self.lag_limit, self.history) = (budget.lag_limit, budget.history);
+        self.trim_history();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: OutputLimit = OutputLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 5 };
+
+    fn fresh() -> Reader {
+        Reader { at: NextOffset::FIRST, over_soft_since: None }
+    }
+
+    #[test]
+    fn a_soft_limit_gives_time_and_a_hard_one_none() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut reader = fresh();
+        assert_eq!(reader.exceeds(LIMIT, 99, at(0)), None);
+        assert_eq!(reader.exceeds(LIMIT, 9, at(4)), None, "it caught up in between");
+        assert_eq!(reader.exceeds(LIMIT, 10, at(5)), None);
+        assert_eq!(reader.exceeds(LIMIT, 99, at(10)), None);
+        assert_eq!(reader.exceeds(LIMIT, 99, at(11)), Some(10));
+        assert_eq!(fresh().exceeds(LIMIT, 100, at(0)), Some(100));
+        let none = OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 };
+        assert_eq!(reader.exceeds(none, u64::MAX, at(99)), None);
     }
 }

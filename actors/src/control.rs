@@ -17,13 +17,17 @@ use crate::{
     clock::Clock,
     disk::HISTORY_FOLDER,
     events::NodeEvents,
+    live_settings::LiveSettingsReader,
     mailbox::{WhenFull, tell},
     master::{Master, MasterSeed},
     messages::{
         buffer_manager::SetBudget,
         links::LinksMessage,
-        master::{AdoptLineage, AttachReplica, Demote, Promote, ReplaceLineage, UpstreamDown},
-        replica::{FollowMaster, LinkLost, Unfollow},
+        master::{
+            AbortFailover, AdoptLineage, AttachReplica, Demote, LiveSettingsChanged, Promote, ReplaceLineage,
+            StartFailover, UpstreamDown,
+        },
+        replica::{FollowMaster, Introduce, LinkLost, Unfollow},
         shard::ShardMessage,
         snapshotter::{BeginSave, CancelSnapshots},
     },
@@ -43,12 +47,8 @@ pub struct ControlSeed {
     pub storage: Arc<dyn Storage>,
     /// `appenddirname`: where the log's live segments lie there.
     pub log_folder: std::path::PathBuf,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
-    /// `repl-diskless-sync-delay`: how long a snapshot waits for others to join.
-    pub snapshot_delay: std::time::Duration,
-    /// Full syncs at a time.
-    pub full_syncs_max: usize,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// Where snapshots for replicas without `capa eof` are put for a while.
     pub dir: std::path::PathBuf,
     /// The shard's inbox.
@@ -67,10 +67,14 @@ pub struct ControlPlane {
     pub(crate) attach: Recipient<AttachReplica>,
     pub(crate) promote: Recipient<Promote>,
     pub(crate) demote: Recipient<Demote>,
+    pub(crate) start_failover: Recipient<StartFailover>,
+    pub(crate) abort_failover: Recipient<AbortFailover>,
+    pub(crate) settings_changed: Recipient<LiveSettingsChanged>,
     pub(crate) adopt: Recipient<AdoptLineage>,
     pub(crate) replace: Recipient<ReplaceLineage>,
     pub(crate) upstream_down: Recipient<UpstreamDown>,
     pub(crate) follow: Recipient<FollowMaster>,
+    pub(crate) introduce: Recipient<Introduce>,
     pub(crate) unfollow: Recipient<Unfollow>,
     pub(crate) link_lost: Recipient<LinkLost>,
     pub(crate) budget: Recipient<SetBudget>,
@@ -91,6 +95,7 @@ pub struct LinksReports {
     pub(crate) move_cursor: Recipient<crate::messages::buffer_manager::MoveCursor>,
     pub(crate) close_cursor: Recipient<crate::messages::buffer_manager::CloseCursor>,
     pub(crate) find_history: Recipient<crate::messages::aof_sender::FindHistory>,
+    pub(crate) send_payload: Recipient<crate::messages::aof_sender::SendPayload>,
     pub(crate) send_history: Recipient<crate::messages::aof_sender::SendHistory>,
     pub(crate) link_up: Recipient<crate::messages::replica::LinkUp>,
     pub(crate) said: Recipient<crate::messages::replica::UpstreamSaid>,
@@ -147,6 +152,18 @@ impl ControlPlane {
         tell(&self.promote, message, WhenFull::Complain);
     }
 
+    pub(crate) fn start_failover(&self, message: StartFailover) {
+        tell(&self.start_failover, message, WhenFull::Complain);
+    }
+
+    pub(crate) fn abort_failover(&self) {
+        tell(&self.abort_failover, AbortFailover, WhenFull::Complain);
+    }
+
+    pub(crate) fn settings_changed(&self) {
+        tell(&self.settings_changed, LiveSettingsChanged, WhenFull::Complain);
+    }
+
     pub(crate) fn adopt_lineage(&self, message: AdoptLineage) {
         tell(&self.adopt, message, WhenFull::Complain);
     }
@@ -158,6 +175,10 @@ impl ControlPlane {
     pub(crate) fn follow(&self, message: FollowMaster) {
         tell(&self.demote, Demote, WhenFull::Complain);
         tell(&self.follow, message, WhenFull::Complain);
+    }
+
+    pub(crate) fn introduce(&self, message: Introduce) {
+        tell(&self.introduce, message, WhenFull::Complain);
     }
 
     pub(crate) fn unfollow(&self) {
@@ -187,9 +208,13 @@ impl ControlPlane {
 
 /// Starts the actors and tells each whom it may talk to; nowhere else.
 fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
-    let snapshotter =
-        Snapshotter::new(seed.snapshot_delay, seed.dir, seed.shard.clone(), seed.events.guard("Snapshotter"))
-            .start();
+    let snapshotter = Snapshotter::new(
+        seed.settings.clone(),
+        seed.dir,
+        seed.shard.clone(),
+        seed.events.guard("Snapshotter"),
+    )
+    .start();
     let (storage, log) = (seed.storage.clone(), seed.log.clone());
     let folders = vec![seed.log_folder, HISTORY_FOLDER.into()];
     let guard = seed.events.guard("AofSender");
@@ -210,14 +235,14 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
         buffers = Some(manager.clone());
         Master::new(MasterSeed {
             replid: seed.replid,
-            full_syncs_max: seed.full_syncs_max,
-            repl_timeout: seed.repl_timeout,
+            settings: seed.settings,
             clock: seed.clock,
             log: seed.log.clone(),
             links: seed.links.clone(),
             shard: seed.shard.clone(),
             join: snapshotter.clone().recipient(),
             find_history: aof_sender.clone().recipient(),
+            find_base: aof_sender.clone().recipient(),
             open_cursor: manager.clone().recipient(),
             close_cursor: manager.recipient(),
             guard: seed.events.guard("Master"),
@@ -235,7 +260,8 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
         move_cursor: buffers.clone().recipient(),
         close_cursor: buffers.clone().recipient(),
         find_history: aof_sender.clone().recipient(),
-        send_history: aof_sender.recipient(),
+        send_history: aof_sender.clone().recipient(),
+        send_payload: aof_sender.recipient(),
         link_up: replica.clone().recipient(),
         said: replica.clone().recipient(),
         arrived: replica.clone().recipient(),
@@ -247,10 +273,14 @@ fn wire(seed: ControlSeed, stop: std_mpsc::Sender<()>) -> ControlPlane {
         attach: master.clone().recipient(),
         promote: master.clone().recipient(),
         demote: master.clone().recipient(),
+        start_failover: master.clone().recipient(),
+        abort_failover: master.clone().recipient(),
+        settings_changed: master.clone().recipient(),
         adopt: master.clone().recipient(),
         replace: master.clone().recipient(),
         upstream_down: master.recipient(),
         follow: replica.clone().recipient(),
+        introduce: replica.clone().recipient(),
         unfollow: replica.clone().recipient(),
         link_lost: replica.recipient(),
         budget: buffers.recipient(),

@@ -13,8 +13,8 @@
 //!
 //! | From | To | Message | When full |
 //! |---|---|---|---|
-//! | shard | `Master` | `AttachReplica`, `Promote`, `Demote`, `AdoptLineage`, `ReplaceLineage`, `UpstreamDown` | complain |
-//! | shard | `Replica` | `FollowMaster`, `Unfollow`, `LinkLost` | complain |
+//! | shard | `Master` | `StartFailover`, `AbortFailover`, `LiveSettingsChanged`, `AttachReplica`, `Promote`, `Demote`, `AdoptLineage`, `ReplaceLineage`, `UpstreamDown` | complain |
+//! | shard | `Replica` | `FollowMaster`, `Introduce`, `Unfollow`, `LinkLost` | complain |
 //! | shard | `BufferManager` | `SetBudget` | complain |
 //! | shard | thread `disk` | `DiskTask` | a sync is due again later, a base fails |
 //! | thread `disk` | shard | `DiskReport` | wait |
@@ -24,7 +24,7 @@
 //! | `Master` | `Snapshotter` | `JoinSnapshot` | complain |
 //! | `Master` | `AofSender` | `FindHistory` | wait |
 //! | `Master` | `BufferManager` | `OpenCursor`, `CloseCursor` | complain |
-//! | `Master` | shard | `MasterStatus` | drop |
+//! | `Master` | shard | `MasterStatus`: drop; `FailOver`, `FailoverAborted`: complain | |
 //! | `AofSender` | links (session) | `HistoryNews` | wait |
 //! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
 //! | `Snapshotter` | shard | `TakeSnapshot` | wait |
@@ -37,7 +37,8 @@
 //! | links (session) | `BufferManager` | `OpenCursor`, `CloseCursor`: complain; `MoveCursor`: drop | |
 //! | links (session) | `AofSender` | `FindHistory`: wait; `SendHistory`: complain | |
 //! | links (upstream) | `Replica` | `LinkUp`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
-//! | links (upstream) | shard | `Position`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
+//! | links (session) | shard | `AcksMoved` | drop |
+//! | links (upstream) | shard | `FailoverAnswered`, `Position`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
 //!
 //! A part lost in a panic is reported as [`events::NodeEvent::PartLost`]: nothing restarts silently.
 
@@ -49,6 +50,7 @@ pub mod control;
 pub mod disk;
 pub mod events;
 pub mod links;
+pub mod live_settings;
 pub mod mailbox;
 pub mod master;
 pub mod messages;

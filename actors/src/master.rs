@@ -2,30 +2,36 @@
 //!
 //! The decisions are `MasterCore`'s; this shell opens cursors, hands sessions to the links, and keeps INFO up to date.
 
+mod bases;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use rejoin_commands::node::status::ReplicaStatus;
+use rejoin_commands::node::status::{ReplicaStatus, RungStatus, SyncStatus};
 use rejoin_persistence::{
     log::{Bookmark, LogHandle},
     rdb::RdbTarget,
     segment::StreamName,
 };
 use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
-use rejoin_replication::{AttachDecision, FullReason, Lineage, LogRange, MasterCore, ReplicaHello, Wanted};
+use rejoin_replication::{
+    AttachDecision, BaseTerms, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore,
+    ReplicaHello, Rung, Wanted,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::Clock,
     events::PartGuard,
+    live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
-        aof_sender::{FindHistory, NoHistory},
+        aof_sender::{FindBase, FindHistory, NoHistory},
         buffer_manager::{CloseCursor, OpenCursor},
         links::{LinksMessage, ServeReplica, SessionStart},
         master::{
-            AdoptLineage, AttachReplica, Demote, Promote, ReplaceLineage, ReplicaLost, ReplicaProgress,
-            ReplicaStalled, UpstreamDown,
+            AbortFailover, AdoptLineage, AttachReplica, BaseAnswered, Demote, LiveSettingsChanged, Promote,
+            ReplaceLineage, ReplicaLost, ReplicaProgress, ReplicaStalled, StartFailover, UpstreamDown,
         },
         shard::{MasterStatus, ShardMessage},
         snapshotter::{JoinSnapshot, SnapshotFeed},
@@ -33,14 +39,14 @@ use crate::{
     shard::{log_files::stream_name_of, unix_now},
 };
 
+use bases::{AwaitingBase, Joining};
+
 /// What the `Master` begins with.
 pub struct MasterSeed {
     /// The stream's name.
     pub replid: ReplicationId,
-    /// Full syncs at a time.
-    pub full_syncs_max: usize,
-    /// `repl-timeout`.
-    pub repl_timeout: Duration,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// The node's clock.
     pub clock: Clock,
     /// Readers' end of the log.
@@ -53,6 +59,8 @@ pub struct MasterSeed {
     pub join: Recipient<JoinSnapshot>,
     /// The `AofSender`.
     pub find_history: Recipient<FindHistory>,
+    /// The `AofSender`.
+    pub find_base: Recipient<FindBase>,
     /// The `BufferManager`.
     pub open_cursor: Recipient<OpenCursor>,
     /// The `BufferManager`.
@@ -70,19 +78,29 @@ pub struct Master {
     /// Replicas that want history, until the `AofSender` has answered.
     awaiting_history: BTreeMap<ReplicaId, AttachReplica>,
     /// Replicas that wait for their turn to join a snapshot; their sessions run already.
-    awaiting_admission: BTreeMap<ReplicaId, JoinSnapshot>,
+    awaiting_admission: BTreeMap<ReplicaId, Joining>,
+    /// Replicas that may begin with a base, until the `AofSender` has answered; their sessions run already.
+    awaiting_base: BTreeMap<ReplicaId, AwaitingBase>,
+    /// Our own; set when we start.
+    address: Option<Recipient<BaseAnswered>>,
+    /// A failover that looks for its target, and its number.
+    failover: Option<(u64, Failover)>,
 }
 
 impl Master {
     /// A master of the stream `seed.replid`.
     #[must_use]
     pub fn new(seed: MasterSeed) -> Self {
+        let full_syncs_max = seed.settings.borrow().full_syncs_max;
         Self {
-            core: MasterCore::new(Lineage::new(seed.replid), seed.full_syncs_max),
+            core: MasterCore::new(Lineage::new(seed.replid), full_syncs_max),
             seed,
             name: 0,
             awaiting_history: BTreeMap::new(),
             awaiting_admission: BTreeMap::new(),
+            awaiting_base: BTreeMap::new(),
+            address: None,
+            failover: None,
         }
     }
 
@@ -132,6 +150,7 @@ impl Master {
         match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
                 let bytes = cursor.lag();
+                self.core.handle_rung_taken(Rung::Continue, bytes);
                 tracing::info!(
                     %replica, peer = %attach.peer, %from, %bytes,
                     "Partial resynchronization request accepted: sending the missing bytes of backlog"
@@ -183,6 +202,7 @@ impl Master {
                     "Partial resynchronization request accepted: sending the missing bytes from files"
                 );
                 self.core.handle_history_granted(replica);
+                self.core.handle_rung_taken(Rung::History, at.lag());
                 let replid = self.core.lineage().current();
                 self.serve(attach, SessionStart::Continue { replid, from: at });
             }
@@ -204,7 +224,8 @@ impl Master {
 
     fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
         let replica = attach.replica;
-        tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync: a snapshot will be sent");
+        tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync");
+        let terms = BaseTerms::of(self.core.lineage(), attach.wanted, &attach.hello);
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
         let join = JoinSnapshot {
             replica,
@@ -215,30 +236,50 @@ impl Master {
         };
         let is_legacy = attach.wanted == Wanted::LegacySync;
         self.serve(attach, SessionStart::Full { is_legacy, snapshot });
+        let joining = Joining { join, terms };
         if admitted {
-            tell(&self.seed.join, join, WhenFull::Complain);
+            self.begin_payload(joining);
         } else {
-            self.awaiting_admission.insert(replica, join);
+            self.awaiting_admission.insert(replica, joining);
         }
     }
 
     fn serve(&mut self, attach: AttachReplica, start: SessionStart) {
         let AttachReplica { replica, peer, hello, stream, unsent, received, .. } = attach;
-        let repl_timeout = self.seed.repl_timeout;
         let sent_stream = self.stream();
-        let serve =
-            ServeReplica { replica, peer, hello, stream, unsent, received, repl_timeout, sent_stream, start };
+        let serve = ServeReplica { replica, peer, hello, stream, unsent, received, sent_stream, start };
         if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
             tracing::error!(%replica, "the links do not listen: a replica was turned away");
             self.core.handle_lost(replica);
         }
     }
 
+    /// Whether a replica may take our place by now, or none will.
+    fn look_for_target(&mut self) {
+        let Some((failover, machine)) = &self.failover else { return };
+        let failover = *failover;
+        let decided = machine
+            .handle_replicas(self.core.replicas())
+            .or_else(|| machine.handle_timeout(self.seed.clock.now()));
+        let message = match decided {
+            None => return,
+            Some(FailoverAction::Demote { target, is_forced }) => {
+                ShardMessage::FailOver { failover, target, is_forced }
+            }
+            Some(FailoverAction::Abort { reason }) => ShardMessage::FailoverAborted { failover, reason },
+        };
+        self.failover = None;
+        if self.seed.shard.try_send(message).is_err() {
+            tracing::error!(failover, "the shard does not listen: FAILOVER ABORT ends the failover");
+        }
+    }
+
     /// After every message: lets waiting replicas join, and tells INFO.
     fn settle(&mut self) {
+        self.look_for_target();
         while let Some(replica) = self.core.poll_admitted() {
-            if let Some(join) = self.awaiting_admission.remove(&replica) {
-                tell(&self.seed.join, join, WhenFull::Complain);
+            if let Some(joining) = self.awaiting_admission.remove(&replica) {
+                self.begin_payload(joining);
             }
         }
         let now = (unix_now(), self.seed.clock.now());
@@ -249,16 +290,21 @@ impl Master {
                 .core
                 .replicas()
                 .map(|replica| ReplicaStatus {
+                    id: replica.id,
                     ip: replica.ip.clone(),
                     port: replica.port,
                     state: replica.state.info_name(),
                     offset: replica.offset_acked,
+                    offset_durable: Offset::ZERO,
                     acked_at: wall_time(now, replica.acked_at),
                 })
                 .collect(),
-            sync_full: counters.full,
-            sync_partial_ok: counters.partial_ok,
-            sync_partial_err: counters.partial_err,
+            syncs: SyncStatus {
+                full: counters.full,
+                partial_ok: counters.partial_ok,
+                partial_err: counters.partial_err,
+                rungs: counters.rungs.map(|rung| RungStatus { syncs: rung.syncs, bytes: rung.bytes.get() }),
+            },
         };
         // A later status says the same; the shard's inbox is only full while it is busy.
         let _ = self.seed.shard.try_send(ShardMessage::MasterStatus(Box::new(status)));
@@ -289,6 +335,7 @@ impl Actor for Master {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        self.address = Some(context.address().recipient());
         context.set_mailbox_capacity(MAILBOX_MAX);
     }
 }
@@ -306,6 +353,7 @@ impl Handler<ReplicaProgress> for Master {
     type Result = ();
 
     fn handle(&mut self, progress: ReplicaProgress, _: &mut Self::Context) {
+        self.core.handle_payload_sent(progress.replica, progress.payload);
         self.core.handle_state(progress.replica, progress.state);
         self.core.handle_ack(self.seed.clock.now(), progress.replica, progress.offset_acked);
         self.settle();
@@ -325,6 +373,7 @@ impl Handler<ReplicaLost> for Master {
             );
         }
         self.awaiting_admission.remove(&replica);
+        self.awaiting_base.remove(&replica);
         self.awaiting_history.remove(&replica);
         self.settle();
     }
@@ -349,6 +398,39 @@ impl Handler<Promote> for Master {
         self.name = promoted.name;
         let to_close = self.core.promote(promoted.replid, promoted.at);
         self.close(to_close, Some(promoted.at), "the stream goes on under a new replid");
+        self.settle();
+    }
+}
+
+impl Handler<StartFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, started: StartFailover, context: &mut Self::Context) {
+        let now = self.seed.clock.now();
+        let machine = Failover::new(now, started.order);
+        if let Some(at) = machine.poll_timeout() {
+            // One that was called off meanwhile finds nothing, or a later one whose time is not up.
+            context.run_later(at.saturating_sub(now), |master, _| master.look_for_target());
+        }
+        self.failover = Some((started.failover, machine));
+        self.look_for_target();
+    }
+}
+
+impl Handler<AbortFailover> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: AbortFailover, _: &mut Self::Context) {
+        self.failover = None;
+    }
+}
+
+impl Handler<LiveSettingsChanged> for Master {
+    type Result = ();
+
+    fn handle(&mut self, _: LiveSettingsChanged, _: &mut Self::Context) {
+        let full_syncs_max = self.seed.settings.borrow().full_syncs_max;
+        self.core.set_full_syncs_max(full_syncs_max);
         self.settle();
     }
 }

@@ -17,7 +17,8 @@ use crate::{
     messages::{
         links::{Introduction, LinksMessage},
         replica::{
-            FollowMaster, LinkLost, LinkUp, SnapshotArrived, Unfollow, UpstreamProgress, UpstreamSaid,
+            FollowMaster, Introduce, LinkLost, LinkUp, SnapshotArrived, Unfollow, UpstreamProgress,
+            UpstreamSaid,
         },
         shard::ShardMessage,
     },
@@ -121,6 +122,16 @@ impl Handler<FollowMaster> for Replica {
         self.current = Some((message.following, message.introduction));
         self.core.follow(self.clock.now(), MasterAddress { host: message.host, port: message.port });
         self.settle(context);
+    }
+}
+
+impl Handler<Introduce> for Replica {
+    type Result = ();
+
+    fn handle(&mut self, message: Introduce, _: &mut Self::Context) {
+        if let Some((_, introduction)) = &mut self.current {
+            *introduction = message.introduction;
+        }
     }
 }
 

@@ -29,10 +29,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     background,
     events::PartGuard,
+    live_settings::LiveSettingsReader,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
         shard::{ShardMessage, SnapshotTaken},
-        snapshotter::{BeginSnapshot, CancelSnapshots, JoinSnapshot, SnapshotEnded, SnapshotFeed},
+        snapshotter::{
+            BeginSnapshot, CancelSnapshots, FeedPayload, JoinSnapshot, SnapshotEnded, SnapshotFeed,
+        },
     },
 };
 
@@ -60,7 +63,7 @@ struct Batch {
 /// Running snapshots and who waits for them.
 pub struct Snapshotter {
     /// How long a snapshot waits for others to join.
-    delay: Duration,
+    settings: LiveSettingsReader,
     dir: PathBuf,
     shard: mpsc::Sender<ShardMessage>,
     next_snapshot: u64,
@@ -76,9 +79,14 @@ pub struct Snapshotter {
 impl Snapshotter {
     /// A snapshotter without work.
     #[must_use]
-    pub fn new(delay: Duration, dir: PathBuf, shard: mpsc::Sender<ShardMessage>, guard: PartGuard) -> Self {
+    pub fn new(
+        settings: LiveSettingsReader,
+        dir: PathBuf,
+        shard: mpsc::Sender<ShardMessage>,
+        guard: PartGuard,
+    ) -> Self {
         let (gathering, encoding, saves) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Self { delay, dir, shard, next_snapshot: 1, gathering, encoding, saves, _guard: guard }
+        Self { settings, dir, shard, next_snapshot: 1, gathering, encoding, saves, _guard: guard }
     }
 
     /// Takes the snapshot of those who have gathered, unless another one is being encoded: then it comes next.
@@ -124,7 +132,9 @@ impl Snapshotter {
             let (form_sender, form) = oneshot::channel();
             let (chunk_sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT_MAX);
             let (whole_sender, is_whole) = oneshot::channel();
-            if deliver.send(SnapshotFeed { position, cursor, form, chunks, is_whole }).is_ok() {
+            let payload = FeedPayload::Encoded { form, chunks, is_whole };
+            let feed = SnapshotFeed { position, at: cursor.bookmark(), held: Some(cursor), payload };
+            if deliver.send(feed).is_ok() {
                 receivers.push(Receiver {
                     replica,
                     form: form_sender,
@@ -235,7 +245,8 @@ impl Handler<JoinSnapshot> for Snapshotter {
             due_since: None,
         };
         self.gathering.insert(snapshot, batch);
-        context.notify_later(BeginSnapshot { snapshot }, self.delay.max(GATHER_MIN));
+        let delay = self.settings.borrow().snapshot_delay;
+        context.notify_later(BeginSnapshot { snapshot }, delay.max(GATHER_MIN));
     }
 }
 

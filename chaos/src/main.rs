@@ -63,6 +63,8 @@ enum Command {
     Bench(BenchOptions),
     /// Full syncs and replicas that were away, beside redis-server 7.0 and Valkey 9.1: time, latencies, memory.
     BenchSyncs(SyncOptions),
+    /// What live replicas cost a master, and for how long FAILOVER stops the writes, beside redis-server 7.0.
+    BenchMasters(MasterOptions),
     /// Broken requests, floods, half commands, and masters that speak garbage.
     ///
     /// The node must stay alive, serve others meanwhile, keep its memory below each case's bound and its old data,
@@ -143,6 +145,22 @@ struct SyncOptions {
     away_mb: u64,
 }
 
+#[derive(Args)]
+struct MasterOptions {
+    /// Measurements of each; the median counts.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Length of one measurement of CPU in seconds.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+    /// Hand-overs of each pair; 0 leaves them out.
+    #[arg(long, default_value_t = 20)]
+    failovers: u32,
+    /// Leave out what live replicas cost.
+    #[arg(long)]
+    no_replicas: bool,
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,6 +191,10 @@ fn run(cli: Cli) -> Result<()> {
             bench::run(&options.into(), &node)?;
         }
         Command::BenchSyncs(options) => bench::run_syncs(&options.into(), &node)?,
+        Command::BenchMasters(MasterOptions { rounds, seconds, failovers, no_replicas }) => {
+            let plan = bench::MasterPlan { rounds, seconds, failovers, with_replicas: !no_replicas };
+            bench::run_masters(&plan, &node)?;
+        }
         Command::BadInput => bad_input::run(&node)?,
         Command::Simulate(_) => {}
     }

@@ -8,7 +8,10 @@ use std::process::Command;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rejoin_chaos::client::Client;
-use rejoin_chaos::replication::{SyncCounters, ensure_same_data, wait_for_equal_offsets, wait_for_link};
+use rejoin_chaos::proxy::{Cut, Proxy};
+use rejoin_chaos::replication::{
+    SyncCounters, ensure_same_data, wait_for_equal_offsets, wait_for_link, wait_for_link_loss,
+};
 use rejoin_chaos::servers::{Binary, Server, ServerKind, free_port};
 
 /// An authority in `dir`, and certificates that it vouches for.
@@ -170,6 +173,32 @@ fn replicate(master: &TlsServer, replica: &TlsServer) {
 }
 
 const ENCRYPTED: &[&str] = &["--tls-replication", "yes"];
+
+/// What no longer fits into memory is read from files and encrypted on the way.
+#[test]
+fn history_is_sent_by_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    certificates(dir.path(), &["node"]);
+    let files = ["--appendonly", "yes", "--repl-backlog-size", "1mb", "--aof-segment-size", "4mb"];
+    let master = start(ServerKind::Node, dir.path(), &[ENCRYPTED, &files].concat());
+    for kind in [ServerKind::Redis70, ServerKind::Node] {
+        let replica = start(kind, dir.path(), ENCRYPTED);
+        let proxy = Proxy::start(master.tls_port).unwrap();
+        replica.server.client().unwrap().ask(&["REPLICAOF", "127.0.0.1", &proxy.port().to_string()]).unwrap();
+        wait_for_equal_offsets(&master.server, &replica.server).unwrap();
+        proxy.cut(Cut::Refuse);
+        wait_for_link_loss(&replica.server).unwrap();
+        let before = SyncCounters::of(&master.server).unwrap();
+        let mut client = master.server.client().unwrap();
+        for n in 0..600 {
+            client.ask(&["SET", &format!("{n}"), &format!("{n}").repeat(10_000)]).unwrap();
+        }
+        proxy.restore();
+        ensure_same_data(&master.server, &replica.server).unwrap();
+        let after = SyncCounters::of(&master.server).unwrap();
+        assert_eq!((after.full, after.partial_ok), (before.full, before.partial_ok + 1));
+    }
+}
 
 #[test]
 fn a_stock_replica_follows_the_node_by_tls() {

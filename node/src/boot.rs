@@ -14,10 +14,12 @@ use rejoin_actors::{
     disk::FolderStorage,
     events::{NodeEvent, NodeEvents},
     links::{
+        acks::AckBoard,
         run::{self as links, LinksSeed},
         ticker::TickerSignal,
         traffic::Traffic,
     },
+    live_settings::LiveSettings,
     messages::{
         buffer_manager::SetBudget,
         links::{LINKS_INBOX_MAX, LinksMessage},
@@ -39,10 +41,7 @@ use rejoin_transports::{
     tls::{TcpOrTls, TlsShared},
 };
 use thiserror::Error;
-use tokio::sync::{mpsc as async_mpsc, oneshot};
-
-/// Full syncs that are served at a time; the others wait.
-const FULL_SYNCS_MAX: usize = 8;
+use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 
 /// How a node is to be.
 pub struct NodeOptions {
@@ -132,6 +131,8 @@ impl Node {
         let log = hot_log.handle();
         let ticker = Arc::new(TickerSignal::default());
         let traffic = Arc::new(Traffic::default());
+        let acks = Arc::new(AckBoard::default());
+        let live_settings = watch::Sender::new(LiveSettings::of(&settings));
         let (shard_sender, shard_inbox) = async_mpsc::channel(SHARD_INBOX_MAX);
         let (links_sender, links_inbox) = async_mpsc::channel(LINKS_INBOX_MAX);
         let shutdown_timeout = Duration::from_secs(settings.shutdown_timeout_seconds);
@@ -142,9 +143,7 @@ impl Node {
             budget: SetBudget::of(&settings),
             storage: storage.clone(),
             log_folder: settings.log.folder.clone().into(),
-            repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
-            snapshot_delay: Duration::from_secs(settings.repl_diskless_sync_delay_seconds),
-            full_syncs_max: FULL_SYNCS_MAX,
+            settings: live_settings.subscribe(),
             dir: dir.clone(),
             shard: shard_sender.clone(),
             links: links_sender.clone(),
@@ -167,6 +166,8 @@ impl Node {
             log,
             ticker: ticker.clone(),
             traffic: traffic.clone(),
+            acks: acks.clone(),
+            settings: live_settings.subscribe(),
             clock,
             reports: control.links_reports(),
             events: events.clone(),
@@ -189,6 +190,8 @@ impl Node {
             control,
             ticker,
             traffic,
+            acks,
+            live_settings,
             events,
             clock,
             inbox: shard_inbox,

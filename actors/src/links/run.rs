@@ -15,11 +15,13 @@ use crate::{
     control::LinksReports,
     events::NodeEvents,
     links::{
+        acks::AckBoard,
         session::{self, SessionOrder},
         ticker::{self, TickerSignal},
         traffic::Traffic,
         upstream,
     },
+    live_settings::LiveSettingsReader,
     mailbox::{WhenFull, tell},
     messages::{
         links::{LinksMessage, ServeReplica},
@@ -38,6 +40,10 @@ pub struct LinksSeed {
     pub ticker: Arc<TickerSignal>,
     /// Counts bytes to and from other nodes.
     pub traffic: Arc<Traffic>,
+    /// What replicas acknowledge.
+    pub acks: Arc<AckBoard>,
+    /// What CONFIG SET changes.
+    pub settings: LiveSettingsReader,
     /// The node's clock.
     pub clock: Clock,
     /// Where to report.
@@ -55,6 +61,8 @@ pub(crate) struct LinksContext {
     pub(crate) log: LogHandle,
     pub(crate) ticker: Arc<TickerSignal>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) acks: Arc<AckBoard>,
+    pub(crate) settings: LiveSettingsReader,
     pub(crate) clock: Clock,
     pub(crate) reports: LinksReports,
     /// Changes when the log has grown.
@@ -75,6 +83,8 @@ pub fn run(seed: LinksSeed) -> io::Result<()> {
             log: seed.log,
             ticker: seed.ticker,
             traffic: seed.traffic,
+            acks: seed.acks,
+            settings: seed.settings,
             clock: seed.clock,
             reports: seed.reports,
             grown: watch::Sender::new(()),

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use rejoin_persistence::{log::Bookmark, segment::StreamName};
 use rejoin_protocol::{ByteCount, Offset, ReplicaId};
-use rejoin_replication::{ReplicaSession, SessionEvent, SessionSettings, SessionState};
+use rejoin_replication::{PayloadForm, ReplicaSession, SessionEvent, SessionSettings, SessionState};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::{mpsc, oneshot, watch},
@@ -15,14 +15,16 @@ use tokio::{
 };
 
 use crate::{
-    links::{log_reader::LogReader, run::LinksContext},
+    links::{acks::Ack, file_payload::FilePayload, log_reader::LogReader, run::LinksContext},
     mailbox::{WhenFull, tell},
     messages::{
+        aof_sender::PayloadNews,
         buffer_manager::{CloseCursor, MoveCursor, OpenCursor},
         links::{ServeReplica, SessionStart},
         master::ReplicaProgress,
-        snapshotter::{SnapshotChunk, SnapshotFeed},
+        snapshotter::{FeedPayload, SnapshotChunk, SnapshotFeed},
     },
+    shard::unix_now,
 };
 use rejoin_transports::{ByteStream, file_socket::FileSocket};
 
@@ -60,6 +62,7 @@ pub(crate) async fn serve(
         Err(error) => Err(error),
     };
     tell(&context.reports.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+    context.acks.forget(replica);
     ended.unwrap_or_else(|error| error.to_string())
 }
 
@@ -93,6 +96,8 @@ struct Feeding {
     next_tend: Instant,
     /// Looks since the place was reported.
     tends: u32,
+    /// Bytes of the payload that the `Master` was told of.
+    payload_told: ByteCount,
 }
 
 struct LogSeed {
@@ -100,17 +105,24 @@ struct LogSeed {
     socket: Option<FileSocket>,
 }
 
-struct Payload {
-    form: Option<oneshot::Receiver<rejoin_replication::PayloadForm>>,
-    chunks: mpsc::Receiver<SnapshotChunk>,
-    is_whole: oneshot::Receiver<()>,
+enum Payload {
+    /// As it is encoded.
+    Encoded {
+        /// Until it is known.
+        form: Option<oneshot::Receiver<PayloadForm>>,
+        chunks: mpsc::Receiver<SnapshotChunk>,
+        is_whole: oneshot::Receiver<()>,
+    },
+    /// A base that was there.
+    File(FilePayload),
 }
 
 /// What a session waits for besides its socket and the clock.
 enum Awaited {
     Snapshot(Option<SnapshotFeed>),
-    Form(Option<rejoin_replication::PayloadForm>),
+    Form(Option<PayloadForm>),
     Chunk(Option<SnapshotChunk>),
+    File(Option<PayloadNews>),
     Grown,
 }
 
@@ -125,7 +137,10 @@ impl Feeding {
         let log_seed = Some(LogSeed { stream: serve.sent_stream, socket: stream.file_socket()? });
         let (reader, mut writer) = tokio::io::split(stream);
         let now = context.clock.now();
-        let settings = SessionSettings { repl_timeout: serve.repl_timeout, ..SessionSettings::default() };
+        let settings = SessionSettings {
+            repl_timeout: context.settings.borrow().repl_timeout,
+            ..SessionSettings::default()
+        };
         let (session, awaited, at) = match serve.start {
             SessionStart::Continue { replid, from } => {
                 let session = ReplicaSession::continuing(now, settings, serve.hello, replid, from.position());
@@ -161,6 +176,7 @@ impl Feeding {
             reported: None,
             next_tend: Instant::now() + TEND_PERIOD,
             tends: 0,
+            payload_told: ByteCount::ZERO,
             context,
         };
         if let Some(at) = at {
@@ -172,11 +188,19 @@ impl Feeding {
 
     async fn run(&mut self) -> Outcome<String> {
         let mut input = Vec::with_capacity(READ_BYTES);
+        let mut growing = self.context.grown.subscribe();
+        let mut settings = self.context.settings.clone();
         loop {
             self.handle_events();
             self.next_outgoing();
             if let Some(reason) = self.is_done() {
                 return Ok(reason);
+            }
+            if self.outgoing.is_none()
+                && let Some(Payload::File(file)) = &mut self.feed
+            {
+                // The lines before it are out.
+                file.begin(self.replica, &self.context.reports);
             }
             let has_output = self.outgoing.is_some() || self.has_log_bytes()?;
             let timeout = self.session.poll_timeout();
@@ -207,6 +231,16 @@ impl Feeding {
                 }
                 awaited = await_more(&mut self.awaited, &mut self.feed, &mut self.grown), if !has_output => {
                     self.handle_awaited(awaited)?;
+                }
+                // The log grows while the replica takes nothing: what it has yet to read shall not pile up in memory.
+                Ok(()) = growing.changed(), if has_output => {
+                    if let Some(log) = &mut self.log {
+                        log.tend();
+                    }
+                }
+                // An error would mean that the shard is gone, and with it the node.
+                Ok(()) = settings.changed() => {
+                    self.session.set_repl_timeout(settings.borrow_and_update().repl_timeout);
                 }
                 () = clock.sleep_until(timeout) => self.session.handle_timeout(clock.now())?,
                 () = tokio::time::sleep_until(self.next_tend) => self.tend_log(),
@@ -241,14 +275,22 @@ impl Feeding {
                 SessionEvent::SnapshotSent => {
                     tracing::info!(replica = %self.replica, "snapshot sent to a replica that wanted only that");
                 }
-                SessionEvent::Acked { .. } => {}
+                SessionEvent::Acked { offset, offset_fsynced } => {
+                    let ack = Ack { offset, durable: offset_fsynced, at: unix_now() };
+                    self.context.acks.note(self.replica, ack, &self.context.reports.shard);
+                }
             }
         }
         let now = (self.session.state(), self.session.offset_acked());
         if self.reported != Some(now) {
             self.reported = Some(now);
-            let progress = ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1 };
-            tell(&self.context.reports.progress, progress, WhenFull::Drop);
+            let sent = self.session.payload_bytes_sent();
+            let payload = ByteCount::new(sent.get() - self.payload_told.get());
+            let progress =
+                ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1, payload };
+            if tell(&self.context.reports.progress, progress, WhenFull::Drop) {
+                self.payload_told = sent;
+            }
         }
     }
 
@@ -286,24 +328,46 @@ impl Feeding {
             Awaited::Snapshot(Some(feed)) => {
                 self.awaited = None;
                 self.session.handle_snapshot_taken(now, feed.position.replid, feed.position.offset);
-                self.open_log(feed.cursor.bookmark());
-                self.feed =
-                    Some(Payload { form: Some(feed.form), chunks: feed.chunks, is_whole: feed.is_whole });
+                self.feed = Some(match feed.payload {
+                    FeedPayload::Encoded { form, chunks, is_whole } => {
+                        Payload::Encoded { form: Some(form), chunks, is_whole }
+                    }
+                    FeedPayload::File { file, bytes } => {
+                        self.session.handle_payload_begin(now, PayloadForm::Length(bytes));
+                        let socket = self.log_seed.as_ref().and_then(|seed| seed.socket.as_ref());
+                        let socket = socket.map(FileSocket::try_clone).transpose()?;
+                        Payload::File(FilePayload::new(file, bytes, socket))
+                    }
+                });
+                self.open_log(feed.at);
+                drop(feed.held);
             }
-            Awaited::Form(Some(form)) => {
-                self.session.handle_payload_begin(now, form);
-                if let Some(feed) = &mut self.feed {
-                    feed.form = None;
+            Awaited::Form(Some(known)) => {
+                self.session.handle_payload_begin(now, known);
+                if let Some(Payload::Encoded { form, .. }) = &mut self.feed {
+                    *form = None;
                 }
             }
             Awaited::Chunk(Some(chunk)) => self.outgoing = Some((Outgoing::Chunk(chunk), 0)),
             Awaited::Chunk(None) => {
-                let is_whole = self.feed.take().is_some_and(|mut feed| feed.is_whole.try_recv().is_ok());
-                if !is_whole {
+                let Some(Payload::Encoded { mut is_whole, .. }) = self.feed.take() else { return Ok(()) };
+                if is_whole.try_recv().is_err() {
                     return Err("its snapshot ended in an error".into());
                 }
                 self.session.handle_payload_end(now)?;
             }
+            Awaited::File(Some(PayloadNews::Piece(piece))) => {
+                self.outgoing = Some((Outgoing::Chunk(piece.into()), 0));
+            }
+            Awaited::File(Some(PayloadNews::Sent)) => {
+                self.count_payload();
+                self.feed = None;
+                self.session.handle_payload_end(now)?;
+            }
+            Awaited::File(Some(PayloadNews::Failed(reason))) => {
+                return Err(format!("its base cannot be sent: {reason}").into());
+            }
+            Awaited::File(None) => return Err("its base is not sent any more".into()),
             Awaited::Snapshot(None) | Awaited::Form(None) => {
                 return Err("its snapshot could not be taken".into());
             }
@@ -312,7 +376,19 @@ impl Feeding {
         Ok(())
     }
 
+    /// Counts what was sent of a payload past this session.
+    fn count_payload(&mut self) {
+        if let Some(Payload::File(file)) = &mut self.feed {
+            let bytes = file.take_sent_elsewhere();
+            if bytes > 0 {
+                self.context.traffic.add_sent(bytes);
+                self.session.handle_payload_sent(self.context.clock.now(), ByteCount::of(bytes));
+            }
+        }
+    }
+
     fn tend_log(&mut self) {
+        self.count_payload();
         self.next_tend = Instant::now() + TEND_PERIOD;
         self.tends += 1;
         let Some(log) = &mut self.log else { return };
@@ -371,8 +447,9 @@ async fn await_more(
         return Awaited::Snapshot(snapshot.await.ok());
     }
     match feed {
-        Some(Payload { form: Some(form), .. }) => Awaited::Form(form.await.ok()),
-        Some(payload) => Awaited::Chunk(payload.chunks.recv().await),
+        Some(Payload::Encoded { form: Some(form), .. }) => Awaited::Form(form.await.ok()),
+        Some(Payload::Encoded { chunks, .. }) => Awaited::Chunk(chunks.recv().await),
+        Some(Payload::File(file)) => Awaited::File(file.next().await),
         None => {
             // An error would mean that the ticker is gone, and with it the node.
             if grown.changed().await.is_err() {

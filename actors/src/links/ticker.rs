@@ -24,6 +24,7 @@ const IDLE_LOOKS_MAX: u32 = 100;
 pub struct TickerSignal {
     is_parked: AtomicBool,
     wake: Notify,
+    hurry: Notify,
     sessions: Notify,
 }
 
@@ -36,6 +37,11 @@ impl TickerSignal {
         if self.is_parked.load(Ordering::Relaxed) && self.is_parked.swap(false, Ordering::Relaxed) {
             self.wake.notify_one();
         }
+    }
+
+    /// Has the log looked at now, for what somebody waits for; costs a wake-up.
+    pub fn hurry(&self) {
+        self.hurry.notify_one();
     }
 
     /// A session begins to listen: without any, the log is not looked at, and writes wake nobody.
@@ -62,7 +68,8 @@ pub(crate) async fn run(signal: Arc<TickerSignal>, log: LogHandle, grown: watch:
             idle_looks += 1;
         }
         if idle_looks < IDLE_LOOKS_MAX {
-            tokio::time::sleep(PERIOD).await;
+            // Only one that elapses counts as a look: who hurries us may come first.
+            let _ = tokio::time::timeout(PERIOD, signal.hurry.notified()).await;
             continue;
         }
         signal.is_parked.store(true, Ordering::Relaxed);

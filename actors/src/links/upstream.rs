@@ -1,10 +1,11 @@
 //! The link to our master until its stream begins: dial, handshake, payload; then the shard takes it over.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::atomic::Ordering, time::Duration};
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{
-    MasterAddress, ReplicaAction, Taken, Upstream, UpstreamEvent, UpstreamSettings, Wanted,
+    MasterAddress, ReplicaAction, Taken, Upstream, UpstreamError, UpstreamEvent, UpstreamPhase,
+    UpstreamSettings, Wanted,
 };
 use rejoin_transports::{ByteStream, Endpoint, Lane};
 use tokio::{
@@ -65,17 +66,37 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
         }
     }
     let settings = UpstreamSettings {
-        repl_timeout: link.introduction.repl_timeout,
+        repl_timeout: context.settings.borrow().repl_timeout,
         keepalive_period: Duration::from_secs(1),
         credentials: link.introduction.credentials.clone(),
         listening_port: link.introduction.listening_port,
         announce_ip: link.introduction.announce_ip.clone(),
         version: None,
+        is_failover: link.introduction.failover.load(Ordering::Relaxed),
     };
     let machine = Upstream::new(context.clock.now(), settings, wanted);
     Conversation { context, link, stream, machine, input: Vec::new(), taken: 0, loading: None, unreported: 0 }
         .run()
         .await
+}
+
+/// PSYNC was answered, and not by an error.
+fn is_answered(phase: UpstreamPhase) -> bool {
+    matches!(
+        phase,
+        UpstreamPhase::PayloadHeader
+            | UpstreamPhase::Payload
+            | UpstreamPhase::Loading
+            | UpstreamPhase::Stream
+    )
+}
+
+fn is_answer_to_psync(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Refused { phase: UpstreamPhase::Psync, .. }
+            | UpstreamError::TryLater { phase: UpstreamPhase::Psync, .. }
+    )
 }
 
 /// A load and what the master said of it.
@@ -130,7 +151,16 @@ impl Conversation<'_> {
     async fn take_input(&mut self) -> Outcome<bool> {
         while self.taken < self.input.len() {
             let now = self.context.clock.now();
-            match self.machine.handle_bytes(now, &self.input[self.taken..])? {
+            let taken = match self.machine.handle_bytes(now, &self.input[self.taken..]) {
+                Ok(taken) => taken,
+                Err(error) => {
+                    if is_answer_to_psync(&error) {
+                        self.tell_failover(false).await?;
+                    }
+                    return Err(error.into());
+                }
+            };
+            match taken {
                 Taken::Conversation(0) | Taken::Stream => break,
                 Taken::Conversation(count) => self.taken += count,
                 Taken::Payload { held, chunk, taken } => {
@@ -140,6 +170,9 @@ impl Conversation<'_> {
                     self.load(piece).await?;
                 }
             }
+            if is_answered(self.machine.phase()) {
+                self.tell_failover(true).await?;
+            }
             if self.handle_events().await? {
                 return Ok(true);
             }
@@ -147,6 +180,20 @@ impl Conversation<'_> {
         let is_handed_over = self.handle_events().await?;
         self.input.drain(..std::mem::take(&mut self.taken));
         Ok(is_handed_over)
+    }
+
+    /// FAILOVER: what the one whom we asked to take over has answered, once.
+    async fn tell_failover(&mut self, is_accepted: bool) -> Outcome<()> {
+        let unanswered = &self.link.introduction.failover;
+        if unanswered.load(Ordering::Relaxed) && unanswered.swap(false, Ordering::Relaxed) {
+            let following = self.link.following;
+            self.context
+                .reports
+                .shard
+                .send(ShardMessage::FailoverAnswered { following, is_accepted })
+                .await?;
+        }
+        Ok(())
     }
 
     /// Payload as the loader wants it. What was read goes along as it is where nothing else stands behind the payload:
@@ -305,7 +352,6 @@ impl Conversation<'_> {
             received: self.input.split_off(std::mem::take(&mut self.taken)),
             after,
             first_ack: self.machine.first_ack(),
-            repl_timeout: self.link.introduction.repl_timeout,
         };
         self.context.reports.shard.send(ShardMessage::StartStreaming(Box::new(start))).await?;
         Ok(())

@@ -4,10 +4,13 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use actix::Message;
 use rejoin_persistence::{
+    files::bases::StoredBase,
     log::{Bookmark, Cursor},
     segment::StreamName,
+    storage::StoredFile,
 };
-use rejoin_protocol::{NextOffset, ReplicaId};
+use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
+use rejoin_replication::BaseTerms;
 use rejoin_transports::file_socket::FileSocket;
 use tokio::sync::mpsc;
 
@@ -67,6 +70,57 @@ pub enum HistoryNews {
     Reached(Cursor),
     /// The stream goes on under another name: this is the end of what both share.
     EndOfName(Bookmark),
+    /// It cannot go on; why, in words for the log.
+    Failed(String),
+}
+
+/// Is there a base on disk that a full sync can begin with, and the log since? Answered; in words for the log if not. From
+/// the `Master`.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "Result<FoundBase, String>")]
+pub struct FindBase {
+    /// The stream and those that it continued.
+    pub stream: Arc<StreamName>,
+    /// The log's number for the stream's name.
+    pub name: u64,
+    /// What the base must be like.
+    pub terms: BaseTerms,
+}
+
+/// A base, whole and verified.
+#[derive(Debug)]
+pub struct FoundBase {
+    /// Where it lies and stands.
+    pub base: StoredBase,
+    /// The log since.
+    pub from: Bookmark,
+}
+
+/// Send this file. From a session, which writes nothing meanwhile.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SendPayload {
+    /// For whom.
+    pub replica: ReplicaId,
+    /// The file.
+    pub file: Arc<dyn StoredFile>,
+    /// Its length.
+    pub bytes: ByteCount,
+    /// How.
+    pub way: HistoryWay,
+    /// Bytes that went straight into the socket.
+    pub sent: Arc<AtomicU64>,
+    /// Where the session hears of it. Nobody listening any more cancels it.
+    pub news: mpsc::Sender<PayloadNews>,
+}
+
+/// What a session hears while a file is sent for it.
+#[derive(Debug)]
+pub enum PayloadNews {
+    /// The next bytes, where they travel in pieces.
+    Piece(Vec<u8>),
+    /// All of it was sent or told.
+    Sent,
     /// It cannot go on; why, in words for the log.
     Failed(String),
 }

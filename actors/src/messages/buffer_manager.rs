@@ -1,14 +1,11 @@
 //! What the `BufferManager` actor is told.
 
 use actix::Message;
-use rejoin_commands::Settings;
+use rejoin_commands::{Settings, settings::OutputLimit};
 use rejoin_persistence::files::history::HistoryLimits;
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
 
 use crate::shard::limits_of;
-
-/// `client-output-buffer-limit replica` as Redis ships it counts as unset: a replica that lags costs no memory here.
-const STOCK_LAG_BYTES_MAX: u64 = 256 << 20;
 
 /// A session reads the log from here on. From its link.
 #[derive(Clone, Copy, Debug, Message)]
@@ -46,8 +43,8 @@ pub struct CloseCursor {
 pub struct SetBudget {
     /// `repl-backlog-size`.
     pub hot: ByteCount,
-    /// Bytes that a replica may lag; zero is no limit.
-    pub lag_max: ByteCount,
+    /// How far a replica may lag, if there is a limit.
+    pub lag_limit: Option<OutputLimit>,
     /// What of the history is kept on disk; `None` leaves alone what is there.
     pub history: Option<HistoryLimits>,
 }
@@ -58,10 +55,7 @@ impl SetBudget {
     pub fn of(settings: &Settings) -> Self {
         Self {
             hot: ByteCount::new(settings.repl_backlog_bytes),
-            lag_max: ByteCount::new(match settings.replica_lag_bytes_max {
-                STOCK_LAG_BYTES_MAX => 0,
-                bytes => bytes,
-            }),
+            lag_limit: settings.replica_limit(),
             history: settings.log.keeps_history.then(|| limits_of(settings)),
         }
     }

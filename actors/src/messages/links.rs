@@ -1,6 +1,6 @@
 //! What the links thread is told: it moves bytes for replicas' sessions and for the link upstream.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use rejoin_persistence::{log::Bookmark, segment::StreamName};
 use rejoin_protocol::{Epoch, Offset, ReplicaId, ReplicationId};
@@ -55,8 +55,8 @@ pub struct Introduction {
     pub announce_ip: Option<String>,
     /// `masteruser` and `masterauth`.
     pub credentials: Option<rejoin_replication::Credentials>,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
+    /// FAILOVER: the one we dial is to take over, until it has answered that it does.
+    pub failover: Arc<AtomicBool>,
     /// `databases`: what a snapshot may fill.
     pub databases: u32,
     /// When collections that are loaded change their form; always as CONFIG SET left it.
@@ -77,8 +77,6 @@ pub struct ServeReplica {
     pub unsent: Vec<u8>,
     /// What it sent behind its request.
     pub received: Vec<u8>,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
     /// The stream that it is sent; the session is closed when that changes.
     pub sent_stream: Arc<StreamName>,
     /// How it begins.

@@ -1,9 +1,11 @@
 //! What the `Master` actor is told.
 
 use actix::Message;
-use rejoin_protocol::{Offset, ReplicaId, ReplicationId};
-use rejoin_replication::{Lineage, ReplicaHello, SessionState, Wanted};
+use rejoin_protocol::{ByteCount, Offset, ReplicaId, ReplicationId};
+use rejoin_replication::{FailoverOrder, Lineage, ReplicaHello, SessionState, Wanted};
 use rejoin_transports::{DetachedStream, Endpoint};
+
+use crate::messages::aof_sender::FoundBase;
 
 /// A replica asked for the stream; its connection comes along. From the shard.
 #[derive(Message)]
@@ -35,6 +37,8 @@ pub struct ReplicaProgress {
     pub state: SessionState,
     /// The last byte that the replica acknowledged.
     pub offset_acked: Offset,
+    /// Bytes of its payload that were sent since the last message.
+    pub payload: ByteCount,
 }
 
 /// A session ended. From its link.
@@ -73,6 +77,26 @@ pub struct Promote {
     pub name: u64,
 }
 
+/// FAILOVER: find the replica that is to take our place. From the shard, which has stopped all writes.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StartFailover {
+    /// Its number.
+    pub failover: u64,
+    /// What is asked for.
+    pub order: FailoverOrder,
+}
+
+/// The failover that is looked for was called off. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct AbortFailover;
+
+/// Settings of replication were changed. From the shard.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LiveSettingsChanged;
+
 /// This node follows a master from now on. From the shard.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -104,3 +128,13 @@ pub struct ReplaceLineage {
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct UpstreamDown;
+
+/// Whether a replica's full sync can begin with a base. From the `Master`'s own question to the `AofSender`.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct BaseAnswered {
+    /// Whose.
+    pub replica: ReplicaId,
+    /// The base, or in words for the log why there is none.
+    pub answer: Result<FoundBase, String>,
+}

@@ -20,6 +20,14 @@ pub struct FollowMaster {
     pub introduction: Introduction,
 }
 
+/// What a master is told of us from the next handshake on. From the shard.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Introduce {
+    /// It.
+    pub introduction: Introduction,
+}
+
 /// REPLICAOF NO ONE. From the shard.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]

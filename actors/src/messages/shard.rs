@@ -1,10 +1,10 @@
 //! What the shard is told by the control plane and the links.
 
-use rejoin_commands::node::status::{ReplicaStatus, UpstreamStatus};
+use rejoin_commands::node::status::{ReplicaStatus, SyncStatus, UpstreamStatus};
 use rejoin_keyspace::{Keyspace, Snapshot};
 use rejoin_persistence::{log::Cursor, rdb::StreamPosition};
 use rejoin_protocol::{DbIndex, Epoch, NextOffset, Offset, ReplicationId};
-use rejoin_replication::{FirstAck, Position};
+use rejoin_replication::{FirstAck, MasterAddress, Position};
 use rejoin_transports::DetachedStream;
 use tokio::sync::oneshot;
 
@@ -26,6 +26,31 @@ pub enum ShardMessage {
     SaveEnded(SaveEnded),
     /// What INFO tells of our replicas. From the `Master`.
     MasterStatus(Box<MasterStatus>),
+    /// Replicas have acknowledged what somebody waits for. From their links.
+    AcksMoved,
+    /// A replica is to take our place. From the `Master`.
+    FailOver {
+        /// The failover's number.
+        failover: u64,
+        /// Whom to follow from now on.
+        target: MasterAddress,
+        /// It does not have everything, but the time is up.
+        is_forced: bool,
+    },
+    /// No replica takes our place. From the `Master`.
+    FailoverAborted {
+        /// The failover's number.
+        failover: u64,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The replica that was to take our place has answered. From the link upstream.
+    FailoverAnswered {
+        /// The shard's count of masters when the link was dialled.
+        following: u64,
+        /// Whether it does.
+        is_accepted: bool,
+    },
     /// What INFO tells of our master. From the `Replica`.
     UpstreamStatus(Option<UpstreamStatus>),
     /// What do you hold? From the link upstream.
@@ -113,12 +138,8 @@ pub struct MasterStatus {
     pub second: Option<(ReplicationId, NextOffset)>,
     /// Replicas.
     pub replicas: Vec<ReplicaStatus>,
-    /// Full syncs begun.
-    pub sync_full: u64,
-    /// Partial resyncs granted.
-    pub sync_partial_ok: u64,
-    /// Partial resyncs refused.
-    pub sync_partial_err: u64,
+    /// How they were brought in step.
+    pub syncs: SyncStatus,
 }
 
 /// The stream of a link whose handshake is over.
@@ -135,6 +156,4 @@ pub struct StartStreaming {
     pub after: Offset,
     /// How to acknowledge first.
     pub first_ack: FirstAck,
-    /// `repl-timeout`.
-    pub repl_timeout: std::time::Duration,
 }

@@ -6,12 +6,12 @@ use actix::Message;
 use rejoin_keyspace::Snapshot;
 use rejoin_persistence::{
     files::BaseTask,
-    log::Cursor,
+    log::{Bookmark, Cursor},
     rdb::{RdbTarget, StreamPosition},
     rdb_file::{RdbFile, SaveError, SaveGuard},
-    storage::Storage,
+    storage::{Storage, StoredFile},
 };
-use rejoin_protocol::{ReplicaId, SnapshotId};
+use rejoin_protocol::{ByteCount, ReplicaId, SnapshotId};
 use rejoin_replication::PayloadForm;
 use tokio::sync::{mpsc, oneshot};
 
@@ -62,13 +62,31 @@ pub struct SnapshotFeed {
     /// Where the stream stood when it was taken.
     pub position: StreamPosition,
     /// The log from there on.
-    pub cursor: Cursor,
-    /// How it travels; known when the first bytes are there.
-    pub form: oneshot::Receiver<PayloadForm>,
-    /// Its bytes; ends without an error only when `is_whole` was sent.
-    pub chunks: mpsc::Receiver<SnapshotChunk>,
-    /// Sent when the last chunk was.
-    pub is_whole: oneshot::Receiver<()>,
+    pub at: Bookmark,
+    /// Keeps what lies there in memory until the session reads it itself.
+    pub held: Option<Cursor>,
+    /// Its bytes.
+    pub payload: FeedPayload,
+}
+
+/// A snapshot's bytes.
+pub enum FeedPayload {
+    /// As they are encoded.
+    Encoded {
+        /// How it travels; known when the first bytes are there.
+        form: oneshot::Receiver<PayloadForm>,
+        /// Its bytes; ends without an error only when `is_whole` was sent.
+        chunks: mpsc::Receiver<SnapshotChunk>,
+        /// Sent when the last chunk was.
+        is_whole: oneshot::Receiver<()>,
+    },
+    /// A file that was there.
+    File {
+        /// The file.
+        file: Arc<dyn StoredFile>,
+        /// Its length.
+        bytes: ByteCount,
+    },
 }
 
 /// What a file is written for.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rejoin_commands::{
-    Effect, Role, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
+    Effect, Role, Settings, effect::WantedStream, node::status::UpstreamStatus, session::ReplicaHello as Said,
 };
 use rejoin_protocol::{ClientId, ReplicaId, ReplicationId};
 use rejoin_replication::{Credentials, ReplicaHello, Wanted};
@@ -16,11 +16,12 @@ use rejoin_transports::Endpoint;
 use crate::{
     disk::FolderStorage,
     events::NodeEvent,
+    live_settings::LiveSettings,
     messages::{
         buffer_manager::SetBudget,
         links::Introduction,
         master::{AttachReplica, Promote},
-        replica::FollowMaster,
+        replica::{FollowMaster, Introduce},
     },
     shard::{Shard, SharedShard, connection::Close, unix_now, upstream::MASTER_SESSION},
 };
@@ -41,6 +42,8 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
         Effect::Follow { host, port } => shard.follow(host, port),
         Effect::Unfollow => shard.unfollow(),
         Effect::AttachReplica { client, wanted } => shard.attach_replica(client, wanted),
+        Effect::StartFailover { request } => shard.start_failover(request),
+        Effect::AbortFailover => shard.abort_failover("Failover manually aborted"),
         Effect::Shutdown { how } => shard.begin_shutdown(how),
         Effect::SaveInBackground => shard.save_in_background(),
         Effect::Save { client } => shard.save_for(client),
@@ -140,14 +143,14 @@ impl Shard {
             announce_ip: (!settings.replica_announce_ip.is_empty())
                 .then(|| settings.replica_announce_ip.clone()),
             credentials,
-            repl_timeout: Duration::from_secs(settings.repl_timeout_seconds.max(1)),
+            failover: self.failover_is_unanswered.clone(),
             databases: settings.databases,
             limits: self.limits.subscribe(),
         }
     }
 
     /// REPLICAOF NO ONE: the stream goes on from here under a name of its own.
-    fn unfollow(&mut self) {
+    pub(crate) fn unfollow(&mut self) {
         if self.engine.role == Role::Master {
             return;
         }
@@ -198,6 +201,11 @@ impl Shard {
                 return;
             }
         };
+        if let WantedStream::Psync { failover: true, .. } = wanted {
+            tracing::warn!("Failover request received for replid {}.", self.lineage.current());
+            self.unfollow();
+            tracing::info!("MASTER MODE enabled (failover request from '{peer}')");
+        }
         let replica = ReplicaId::new(client.get());
         tracing::info!(%replica, %peer, ?wanted, "Replica asks for synchronization");
         self.control.attach(AttachReplica {
@@ -213,13 +221,25 @@ impl Shard {
 
     /// Settings that others than the engine act on.
     pub(crate) fn apply_setting(&mut self, name: &'static str) {
-        if matches!(name, "repl-backlog-size" | "client-output-buffer-limit")
+        let live = LiveSettings::of(&self.engine.settings);
+        if self.live_settings.send_if_modified(|present| std::mem::replace(present, live) != live) {
+            self.control.settings_changed();
+        }
+        if matches!(name, "client-output-buffer-limit" | "repl-enforce-output-limit") {
+            tell_replica_limit(&self.engine.settings);
+        }
+        if matches!(name, "repl-backlog-size" | "client-output-buffer-limit" | "repl-enforce-output-limit")
             || name.starts_with("repl-history")
         {
             let settings = &self.engine.settings;
             self.engine.status.hot_budget = settings.repl_backlog_bytes;
             self.control.set_budget(SetBudget::of(settings));
             self.configure_log();
+        } else if self.engine.role == Role::Replica
+            && (name.starts_with("master") || name.starts_with("replica-announce"))
+        {
+            // The next handshake says it.
+            self.control.introduce(Introduce { introduction: self.introduction() });
         } else if name == "aof-segment-size" {
             self.configure_log();
         } else if name.contains("-max-") {
@@ -235,6 +255,17 @@ impl Shard {
         } else if name == "port" {
             self.engine.status.tcp_port = self.engine.settings.port;
         }
+    }
+}
+
+/// The stock default of a limit that redis-server keeps to is none of ours: who relies on it is told.
+pub(crate) fn tell_replica_limit(settings: &Settings) {
+    let limit = settings.client_output_limits.replica();
+    if settings.replica_limit().is_none() && !limit.is_none() {
+        tracing::info!(
+            "client-output-buffer-limit replica has its stock default, which counts as no limit: a replica that lags costs \
+             no memory and is not dropped. repl-enforce-output-limit yes restores it."
+        );
     }
 }
 

@@ -35,6 +35,20 @@ pub(crate) async fn receive_until_stopped(
             }
             ShardMessage::SaveEnded(ended) => shard.borrow_mut().end_save(ended),
             ShardMessage::MasterStatus(status) => shard.borrow_mut().note_master_status(*status),
+            ShardMessage::AcksMoved => {
+                let shard = &mut *shard.borrow_mut();
+                shard.note_acks();
+                shard.answer_waiting();
+            }
+            ShardMessage::FailOver { failover, target, is_forced } => {
+                shard.borrow_mut().fail_over(failover, target, is_forced);
+            }
+            ShardMessage::FailoverAborted { failover, reason } => {
+                shard.borrow_mut().note_failover_aborted(failover, reason);
+            }
+            ShardMessage::FailoverAnswered { following, is_accepted } => {
+                shard.borrow_mut().note_failover_answer(following, is_accepted);
+            }
             ShardMessage::UpstreamStatus(status) => shard.borrow_mut().note_upstream_status(status),
             ShardMessage::Position { answer } => {
                 let _ = answer.send(shard.borrow().position());
@@ -110,11 +124,49 @@ impl Shard {
             Some((replid, from)) => (replid, Some(from)),
             None => (ReplicationId::NONE, None),
         };
-        told.replicas = status.replicas;
-        told.sync_full = status.sync_full;
-        told.sync_partial_ok = status.sync_partial_ok;
-        told.sync_partial_err = status.sync_partial_err;
+        let older = std::mem::replace(&mut told.replicas, status.replicas);
+        told.syncs.add_since(&self.syncs_told, &status.syncs);
+        self.syncs_told = status.syncs;
+        for replica in older {
+            self.engine.note_ack(replica.id, replica.offset, replica.offset_durable, replica.acked_at);
+        }
+        self.merge_acks();
         self.answer_waiting();
+    }
+
+    /// What replicas have acknowledged since we last looked.
+    pub(crate) fn note_acks(&mut self) {
+        if self.acks.take_news() {
+            self.merge_acks();
+        }
+    }
+
+    fn merge_acks(&mut self) {
+        for (replica, ack) in self.acks.all() {
+            self.engine.note_ack(replica, ack.offset, ack.durable, ack.at);
+        }
+    }
+
+    /// After a turn: has replicas' links send what asks for acknowledgements, and tell us at once what comes.
+    pub(crate) fn tend_acks(&mut self) {
+        self.hurry_getack();
+        let awaits = self.engine.waits_for_acks();
+        if awaits != self.awaits_acks {
+            self.awaits_acks = awaits;
+            self.acks.set_awaited(awaits);
+            self.note_acks();
+        }
+        if awaits {
+            self.note_durable();
+            self.answer_waiting();
+        }
+    }
+
+    /// A request for acknowledgements goes out at once.
+    pub(crate) fn hurry_getack(&mut self) {
+        if self.engine.take_logged_getack() {
+            self.ticker.hurry();
+        }
     }
 
     fn note_upstream_status(&mut self, status: Option<rejoin_commands::node::status::UpstreamStatus>) {

@@ -17,6 +17,7 @@ pub(crate) mod connection;
 mod descriptors;
 pub(crate) mod effects;
 pub(crate) mod execute;
+mod failover;
 mod history;
 mod host;
 pub(crate) mod inbox;
@@ -39,12 +40,12 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     task::Waker,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use rejoin_commands::Engine;
+use rejoin_commands::{Engine, node::status::SyncStatus};
 use rejoin_persistence::{
     log::{HotLog, LogHandle},
     storage::Storage,
@@ -53,11 +54,13 @@ use rejoin_protocol::{ClientId, Offset, UnixMillis};
 use rejoin_replication::Lineage;
 use rejoin_transports::tls::TlsShared;
 use slab::Slab;
+use tokio::sync::Notify;
 
 use crate::{
     control::ControlPlane,
     events::NodeEvents,
-    links::{ticker::TickerSignal, traffic::Traffic},
+    links::{acks::AckBoard, ticker::TickerSignal, traffic::Traffic},
+    live_settings::LiveSettings,
     messages::shard::ShardMessage,
     shard::{
         connection::Connection, log_files::DiskLog, metrics::NodeMetrics, saving::BackgroundSave,
@@ -125,6 +128,22 @@ pub struct Shard {
     pub(crate) handshakes: usize,
     /// When a client that speaks HTTP was last warned of.
     pub(crate) http_refused_at: Option<Instant>,
+    /// What replicas acknowledge.
+    pub(crate) acks: Arc<AckBoard>,
+    /// The links were told that somebody waits for it.
+    pub(crate) awaits_acks: bool,
+    /// Tells the stream from the master that more is on disk.
+    pub(crate) durable_moved: Rc<Notify>,
+    /// How the `Master` has brought replicas in step, as it told last.
+    pub(crate) syncs_told: SyncStatus,
+    /// Counts failovers: each has a number.
+    pub(crate) failovers_begun: u64,
+    /// Who is to take our place, while that is known.
+    pub(crate) failover_target: Option<(String, u16)>,
+    /// The target has not answered yet; read by the link upstream.
+    pub(crate) failover_is_unanswered: Arc<AtomicBool>,
+    /// Settings of replication, for those who keep to them.
+    pub(crate) live_settings: tokio::sync::watch::Sender<LiveSettings>,
     /// Bytes to and from other nodes, counted by the links.
     pub(crate) traffic: Arc<Traffic>,
     /// What metrics were registered, where somebody wants them.

@@ -22,7 +22,7 @@ use rejoin_transports::{
 use slab::Slab;
 use thiserror::Error;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{AbortHandle, LocalSet},
 };
 
@@ -30,7 +30,8 @@ use crate::{
     clock::Clock,
     control::ControlPlane,
     events::{NodeEvent, NodeEvents},
-    links::{ticker::TickerSignal, traffic::Traffic},
+    links::{acks::AckBoard, ticker::TickerSignal, traffic::Traffic},
+    live_settings::LiveSettings,
     messages::shard::ShardMessage,
     shard::{
         Shard, SharedShard, descriptors, execute,
@@ -66,6 +67,10 @@ pub struct ShardSeed {
     pub ticker: Arc<TickerSignal>,
     /// Counts bytes to and from other nodes.
     pub traffic: Arc<Traffic>,
+    /// What replicas acknowledge.
+    pub acks: Arc<AckBoard>,
+    /// Settings of replication, for those who keep to them.
+    pub live_settings: watch::Sender<LiveSettings>,
     /// Where to report.
     pub events: NodeEvents,
     /// The node's clock.
@@ -282,6 +287,14 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         handshakes: 0,
         http_refused_at: None,
         traffic: seed.traffic,
+        acks: seed.acks,
+        awaits_acks: false,
+        durable_moved: Rc::default(),
+        syncs_told: Default::default(),
+        failovers_begun: 0,
+        failover_target: None,
+        failover_is_unanswered: Arc::default(),
+        live_settings: seed.live_settings,
         metrics: seed.recorder.map(NodeMetrics::new),
         random_id: seed.random,
     };

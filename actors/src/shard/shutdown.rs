@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use rejoin_commands::{Role, effect::Departure};
-use rejoin_protocol::{DbIndex, Offset};
+use rejoin_protocol::Offset;
 
 use crate::{events::NodeEvent, shard::Shard};
 
@@ -117,11 +117,9 @@ impl Shard {
 
     /// Has replicas tell how far they are.
     pub(crate) fn ask_replicas(&mut self) {
-        let db = self.engine.log.selected().unwrap_or(DbIndex::new(0));
-        self.engine.log.begin_unit();
-        self.engine.log.push(db, &[b"REPLCONF", b"GETACK", b"*"]);
-        self.engine.log.end_unit();
+        self.engine.log_getack();
         self.publish_log();
+        self.hurry_getack();
     }
 
     pub(crate) fn replicas_behind(&self, offset: Offset) -> usize {

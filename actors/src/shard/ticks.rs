@@ -40,6 +40,9 @@ pub(crate) async fn tick_forever(shard: SharedShard) {
             shard.release_held();
             shard.close_idle_clients();
             shard.close_slow_readers();
+            shard.note_acks();
+            shard.note_durable();
+            shard.tend_acks();
             shard.answer_waiting();
             shard.go_on_with_shutdown();
             shard.tend_saves();
@@ -97,6 +100,7 @@ impl Shard {
         let period = Duration::from_secs(self.engine.settings.repl_ping_period_seconds.max(1));
         if last_ping.elapsed() < period
             || self.engine.role != Role::Master
+            || self.engine.is_failing_over()
             || self.is_saved_for_good
             || self.engine.status.replicas.is_empty()
         {

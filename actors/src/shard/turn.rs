@@ -64,6 +64,9 @@ impl Shard {
         };
         let has_logged = self.engine.log.bytes().len() > waiting;
         let is_published = self.publish_log();
+        if self.awaits_acks || self.engine.waits_for_anything() {
+            self.tend_acks();
+        }
         self.save_after_flush();
         let woken = self.engine.take_woken();
         if has_logged && !is_published {

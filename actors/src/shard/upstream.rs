@@ -87,14 +87,18 @@ async fn follow(shard: SharedShard, clock: Clock, start: StartStreaming) {
 
 async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStreaming) -> StreamOutcome {
     let mut stream = start.stream.attach()?;
-    let settings = FollowerSettings { repl_timeout: start.repl_timeout, ack_period: Duration::from_secs(1) };
+    let mut live_settings = shard.borrow().live_settings.subscribe();
+    let repl_timeout = live_settings.borrow_and_update().repl_timeout;
+    let settings = FollowerSettings { repl_timeout, ack_period: Duration::from_secs(1) };
+    let durable_moved = shard.borrow().durable_moved.clone();
     let mut follower = Follower::new(clock.now(), settings, start.after, start.first_ack);
     let mut input = Input::new(MASTER_SESSION);
     input.buffer_mut().extend_from_slice(&start.received);
     loop {
         apply(shard, &mut input, &mut follower)?;
+        let repl_timeout = live_settings.borrow().repl_timeout;
         while let Some(bytes) = follower.poll_transmit() {
-            tokio::time::timeout(start.repl_timeout, stream.write_all(&bytes))
+            tokio::time::timeout(repl_timeout, stream.write_all(&bytes))
                 .await
                 .map_err(|_| "the master does not read what we acknowledge")??;
             shard.borrow_mut().engine.stats.net_repl_output_bytes += bytes.len() as u64;
@@ -116,6 +120,11 @@ async fn follow_to_the_end(shard: &SharedShard, clock: Clock, start: StartStream
                 follower.handle_io(clock.now());
                 shard.borrow_mut().note_upstream_io(received);
             }
+            () = durable_moved.notified() => {}
+            // An error would mean that the shard is gone, and with it the node.
+            Ok(()) = live_settings.changed() => {
+                follower.set_repl_timeout(live_settings.borrow_and_update().repl_timeout);
+            }
             () = clock.sleep_until(follower.poll_timeout()) => follower.handle_timeout(clock.now())?,
         }
     }
@@ -126,6 +135,8 @@ fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> Str
     let shard = &mut *shard.borrow_mut();
     let limits = RequestLimits::master();
     shard.set_clock();
+    shard.note_durable();
+    follower.handle_durable(shard.engine.status.log.offset_durable);
     loop {
         input.decode(&limits, true);
         if !input.is_ready() {
@@ -146,6 +157,8 @@ fn apply(shard: &SharedShard, input: &mut Input, follower: &mut Follower) -> Str
         shard.save_after_flush();
         shard.wake_woken();
         follower.handle_applied(shard.log_handle.visible());
+        shard.note_durable();
+        follower.handle_durable(shard.engine.status.log.offset_durable);
         if let Some(upstream) = &mut shard.engine.status.upstream {
             upstream.read_offset = shard.engine.log.offset();
         }

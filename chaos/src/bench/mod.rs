@@ -8,9 +8,11 @@
 
 mod catch_up;
 mod do_nothing;
+mod failover;
 mod files;
 mod full_sync;
 mod latency;
+mod live_replicas;
 mod load;
 mod log;
 mod memory;
@@ -185,6 +187,31 @@ pub fn run_syncs(plan: &SyncPlan, node: &Binary) -> Result<()> {
             let is_on_disk = backlog == "1mb";
             catch_up::compare(node, catch_up::Absence { bytes, backlog, title }, is_on_disk)?;
         }
+    }
+    Ok(())
+}
+
+/// What to measure of a master that replicas follow.
+#[derive(Clone, Copy, Debug)]
+pub struct MasterPlan {
+    /// Measurements of each.
+    pub rounds: u32,
+    /// Length of one measurement of CPU in seconds.
+    pub seconds: f64,
+    /// Hand-overs of each pair; none leaves them out.
+    pub failovers: u32,
+    /// Whether to measure what live replicas cost.
+    pub with_replicas: bool,
+}
+
+/// Measures what replicas cost their master and how it hands over, beside redis-server, and prints it as tables.
+pub fn run_masters(plan: &MasterPlan, node: &Binary) -> Result<()> {
+    let redis = Binary::stock(ServerKind::Redis70)?;
+    if plan.failovers > 0 {
+        failover::compare(&redis, node, plan.failovers)?;
+    }
+    if plan.with_replicas {
+        live_replicas::compare(&redis, node, plan.rounds, plan.seconds)?;
     }
     Ok(())
 }

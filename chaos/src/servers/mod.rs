@@ -23,7 +23,7 @@ use tempfile::TempDir;
 pub use binaries::{Binary, ServerKind, workspace_root};
 pub use program::{Program, signal_process};
 pub use running::end_all_on_signal;
-pub use usage::{CpuTime, Memory, thread_cpu_ns};
+pub use usage::{CpuTime, Memory, named_thread_cpu_ns, thread_cpu_ns};
 
 use crate::client::Client;
 

@@ -70,6 +70,22 @@ pub fn thread_cpu_ns(pid: u32, thread: i32) -> Result<u64> {
     on_cpu_ns(&fs::read_to_string(&path).with_context(|| format!("reading {path}"))?)
 }
 
+/// CPU time of the threads of this name since they started, in nanoseconds; there must be one.
+pub fn named_thread_cpu_ns(pid: u32, name: &str) -> Result<u64> {
+    let tasks = PathBuf::from(format!("/proc/{pid}/task"));
+    let mut total = None;
+    for task in fs::read_dir(&tasks).with_context(|| format!("reading {}", tasks.display()))? {
+        let path = task?.path();
+        // A thread may end between the listing and the reading.
+        let Ok(own) = fs::read_to_string(path.join("comm")) else { continue };
+        if own.trim_end() == name {
+            let line = fs::read_to_string(path.join("schedstat")).context("reading schedstat")?;
+            total = Some(total.unwrap_or(0) + on_cpu_ns(&line)?);
+        }
+    }
+    total.with_context(|| format!("process {pid} has no thread called {name}"))
+}
+
 /// The first number of a `schedstat` line.
 fn on_cpu_ns(schedstat: &str) -> Result<u64> {
     let number = schedstat.split_whitespace().next().context("an empty schedstat")?;

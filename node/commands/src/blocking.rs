@@ -107,6 +107,8 @@ pub(crate) enum Unblock {
     Asked,
     /// With an error, because this node is no longer a master.
     RoleLost,
+    /// With an error, because there is no log any more whose sync it waits for.
+    LogIsOff,
 }
 
 impl Unblock {
@@ -114,6 +116,7 @@ impl Unblock {
         match self {
             Self::Timeout => None,
             Self::Asked => Some("UNBLOCKED client unblocked via CLIENT UNBLOCK"),
+            Self::LogIsOff => Some(crate::node::wait::LOG_IS_OFF),
             Self::RoleLost => Some(
                 "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
             ),
@@ -308,7 +311,7 @@ impl Engine {
                 self.blocked.forget(client, wait);
                 None
             }
-            Waiting::Replicas { offset, .. } => Some(self.replicas_holding(*offset)),
+            Waiting::Acks(wait) => Some(self.held(wait)),
             Waiting::Shutdown | Waiting::Disk => None,
         };
         if let Some(error) = how.error() {
@@ -318,7 +321,7 @@ impl Engine {
         match (how.error(), held) {
             _ if matches!(session.reply_mode, ReplyMode::Off | ReplyMode::Skipping) => {}
             (Some(error), _) => session.reply().error(error),
-            (None, Some(held)) => session.reply().integer(held as i64),
+            (None, Some(held)) => held.reply(session.reply()),
             (None, None) => session.reply().null_array(),
         }
         end_skipping(session);

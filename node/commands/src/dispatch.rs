@@ -142,15 +142,21 @@ impl Engine {
 
     /// Whether as many replicas are near as `min-replicas-to-write` asks for; a replica asks for none.
     fn has_good_replicas(&self) -> bool {
+        self.role == Role::Replica
+            || self.good_replicas().is_none_or(|good| good >= self.settings.min_replicas_to_write)
+    }
+
+    /// How many replicas are near enough for `min-replicas-max-lag`; `None` where nobody asks for any.
+    pub(crate) fn good_replicas(&self) -> Option<usize> {
         let lag_max = self.settings.min_replicas_max_lag_seconds;
-        if self.role == Role::Replica || lag_max == 0 {
-            return true;
+        if self.settings.min_replicas_to_write == 0 || lag_max == 0 {
+            return None;
         }
         let lag_max_millis = i64::try_from(lag_max.saturating_mul(1000)).unwrap_or(i64::MAX);
         let is_good = |replica: &&ReplicaStatus| {
             replica.state == "online" && self.now.get() - replica.acked_at.get() <= lag_max_millis
         };
-        self.status.replicas.iter().filter(is_good).count() >= self.settings.min_replicas_to_write
+        Some(self.status.replicas.iter().filter(is_good).count())
     }
 
     /// While the log cannot be written, nothing is written; PING tells monitors.

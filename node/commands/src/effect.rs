@@ -1,5 +1,6 @@
 //! What a turn asks of the world outside: carried out by the shard after the turn.
 
+use crate::node::failover::FailoverRequest;
 use rejoin_protocol::{ClientId, NextOffset, Offset, ReplicationId};
 
 /// One request to the world outside.
@@ -21,6 +22,13 @@ pub enum Effect {
     },
     /// Become a master (REPLICAOF NO ONE).
     Unfollow,
+    /// Hand our place over to a replica (FAILOVER); no client may write by now.
+    StartFailover {
+        /// To whom, and how long it may take.
+        request: FailoverRequest,
+    },
+    /// Stay the master after all (FAILOVER ABORT).
+    AbortFailover,
     /// This client is a replica and asks for the stream: its connection leaves the shard.
     AttachReplica {
         /// The client that becomes a replica.
@@ -89,6 +97,8 @@ impl Effect {
         match self {
             Self::Follow { .. }
             | Self::Unfollow
+            | Self::StartFailover { .. }
+            | Self::AbortFailover
             | Self::AttachReplica { .. }
             | Self::Shutdown { .. }
             | Self::SaveInBackground

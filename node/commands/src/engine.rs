@@ -90,6 +90,8 @@ pub struct Engine {
     pub(crate) woken: Vec<ClientId>,
     /// A client waits for replicas that should be asked how far they are.
     pub(crate) acks_wanted: bool,
+    /// They were asked, and nobody was told to hurry.
+    pub(crate) has_logged_getack: bool,
     /// EXEC is running, or a request without a turn: nothing may wait.
     pub(crate) must_not_wait: bool,
     /// EXEC is running.
@@ -134,6 +136,7 @@ impl Engine {
             blocked: Blocked::default(),
             woken: Vec::new(),
             acks_wanted: false,
+            has_logged_getack: false,
             must_not_wait: false,
             in_exec: false,
             turn_ended: false,

@@ -90,13 +90,14 @@ pub struct Settings {
     pub repl_ping_period_seconds: u64,
     /// `repl-diskless-sync-delay`, seconds.
     pub repl_diskless_sync_delay_seconds: u64,
+    /// `repl-max-concurrent-full-syncs`.
+    pub repl_full_syncs_max: usize,
     /// `client-output-buffer-limit`, all classes.
     pub client_output_limits: OutputLimits,
     /// `notify-keyspace-events`.
     pub events: EventClasses,
-    /// `client-output-buffer-limit replica`, hard limit in bytes; until the log has files, a replica that lags more
-    /// than this is dropped. 0 is no limit.
-    pub replica_lag_bytes_max: u64,
+    /// `repl-enforce-output-limit`: also the stock default of `client-output-buffer-limit replica` drops replicas that lag.
+    pub repl_enforces_output_limit: bool,
     /// `client-query-buffer-limit`, bytes.
     pub client_query_buffer_bytes_max: u64,
     /// `proto-max-bulk-len`, bytes.
@@ -281,6 +282,16 @@ impl Settings {
     #[must_use]
     pub fn changed_from(&self, other: &Self) -> Vec<&'static str> {
         rows().filter(|row| self.read(row) != other.read(row)).map(|row| row.name).collect()
+    }
+
+    /// How far a replica may lag before it is dropped: `client-output-buffer-limit replica` where an operator has set it.
+    /// Its stock default counts as no limit, since a replica that lags costs us no memory, unless
+    /// `repl-enforce-output-limit` says otherwise.
+    #[must_use]
+    pub fn replica_limit(&self) -> Option<OutputLimit> {
+        let limit = self.client_output_limits.replica();
+        let is_stock = limit == OutputLimits::default().replica();
+        (!limit.is_none() && (!is_stock || self.repl_enforces_output_limit)).then_some(limit)
     }
 
     /// Whether a setting that takes yes and no is on.

@@ -396,6 +396,7 @@ impl Engine {
         session.is_open()
             && session.out.len() < OUTPUT_BYTES_PAUSE
             && !self.turn_ended
+            && !(self.is_failing_over() && request.command.is_some_and(|command| may_log(session, command)))
             && self.pause.is_none_or(|pause| {
                 // An unknown command is answered at once.
                 pause.writes_only && !request.command.is_some_and(|command| may_log(session, command))

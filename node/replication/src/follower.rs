@@ -56,15 +56,17 @@ pub enum FollowerError {
 ///
 /// * Getters: [`offset_applied`](Self::offset_applied), [`last_io`](Self::last_io).
 /// * `handle_*`: [`handle_io`](Self::handle_io), [`handle_applied`](Self::handle_applied), ...
-/// * Commands: none.
+/// * Commands: [`set_repl_timeout`](Self::set_repl_timeout).
 /// * `poll_*`: [`poll_transmit`](Self::poll_transmit), [`poll_timeout`](Self::poll_timeout).
 #[derive(Debug)]
 pub struct Follower {
     settings: FollowerSettings,
     /// Rises with [`handle_applied`](Self::handle_applied).
     applied: Offset,
-    /// Rises with [`handle_durable`](Self::handle_durable), once it was called.
+    /// As [`handle_durable`](Self::handle_durable) said last.
     durable: Option<Offset>,
+    /// The master asked (GETACK) when not all of what it asked about was on disk.
+    owes_durable: Option<Offset>,
     /// Set at each input.
     last_io: Duration,
     /// When the next periodic acknowledgement is due; `None`: never.
@@ -85,7 +87,16 @@ impl Follower {
             FirstAck::Never => None,
         };
         let is_eager = first == FirstAck::AtOnce;
-        Self { settings, applied, durable: None, last_io: now, next_ack, is_eager, out: Vec::new() }
+        Self {
+            settings,
+            applied,
+            durable: None,
+            owes_durable: None,
+            last_io: now,
+            next_ack,
+            is_eager,
+            out: Vec::new(),
+        }
     }
 
     /// The last byte that counts as applied.
@@ -100,6 +111,11 @@ impl Follower {
         self.last_io
     }
 
+    /// `repl-timeout` was changed.
+    pub fn set_repl_timeout(&mut self, repl_timeout: Duration) {
+        self.settings.repl_timeout = repl_timeout;
+    }
+
     /// Bytes came from the master.
     pub fn handle_io(&mut self, now: Duration) {
         self.last_io = now;
@@ -111,15 +127,25 @@ impl Follower {
         self.applied = self.applied.max(offset);
     }
 
-    /// Everything up to `offset` is on disk: acknowledgements carry it as FACK from now on.
-    pub fn handle_durable(&mut self, offset: Offset) {
-        self.durable = self.durable.max(Some(offset));
+    /// What a start after a power loss would have: log, and the base under it. Acknowledgements carry it as FACK from now
+    /// on; `None`: no start would, and nothing is said of it. A master that asked is told as soon as it may know.
+    pub fn handle_durable(&mut self, durable: Option<Offset>) {
+        self.durable = durable;
+        if let Some(asked) = self.owes_durable
+            && durable.is_some_and(|durable| durable >= asked)
+        {
+            self.owes_durable = None;
+            self.acknowledge(self.applied);
+        }
     }
 
     /// The stream held `REPLCONF GETACK`; `offset_before` is the last byte before that command, which is what the
     /// answer says.
     pub fn handle_getack(&mut self, offset_before: Offset) {
         self.acknowledge(offset_before);
+        if self.durable.is_none_or(|durable| durable < offset_before) {
+            self.owes_durable = Some(offset_before);
+        }
     }
 
     /// Time has passed: an acknowledgement, or the end.
@@ -218,9 +244,27 @@ mod tests {
     #[test]
     fn says_what_is_durable_once_told() {
         let mut follower = follower(FirstAck::Periodic);
-        follower.handle_durable(Offset::new(990));
+        follower.handle_durable(Some(Offset::new(990)));
         follower.handle_timeout(SECOND).unwrap();
         assert!(said(&mut follower).ends_with("$4\r\n1000\r\n$4\r\nFACK\r\n$3\r\n990\r\n"));
+        follower.handle_durable(None);
+        follower.handle_timeout(2 * SECOND).unwrap();
+        assert_eq!(said(&mut follower), ack("1000"), "a base is missing again");
+    }
+
+    #[test]
+    fn who_asked_is_told_when_the_disk_has_it() {
+        let mut follower = follower(FirstAck::Periodic);
+        follower.handle_durable(Some(Offset::new(990)));
+        follower.handle_getack(Offset::new(1000));
+        assert!(said(&mut follower).contains("FACK\r\n$3\r\n990"));
+        follower.handle_applied(Offset::new(1037));
+        follower.handle_durable(Some(Offset::new(999)));
+        assert_eq!(said(&mut follower), "");
+        follower.handle_durable(Some(Offset::new(1037)));
+        assert!(said(&mut follower).contains("FACK\r\n$4\r\n1037"));
+        follower.handle_durable(Some(Offset::new(1037)));
+        assert_eq!(said(&mut follower), "", "once");
     }
 
     #[test]

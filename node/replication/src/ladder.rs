@@ -1,14 +1,16 @@
 //! Which resync a replica gets: the first rung of the ladder that holds, decided on numbers alone.
 //!
 //! It carries nothing out and counts nothing; [`MasterCore`](crate::MasterCore) asks it. So far it knows the rungs
-//! "continue", "history" and "full"; rewind, delta and base come between the last two.
+//! "continue", "history" and "full", and of the latter which begins with a base ([`BaseTerms`]); rewind is our side's as a
+//! replica, and delta comes between them.
 
 use std::fmt;
 
 use rejoin_protocol::psync::PsyncRequest;
-use rejoin_protocol::{NextOffset, Offset, ReplicationId};
+use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicationId};
+use thiserror::Error;
 
-use crate::lineage::Lineage;
+use crate::{lineage::Lineage, session::ReplicaHello};
 
 /// What is held of the stream at the moment of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,7 +205,103 @@ fn refusal(lineage: &Lineage, log: LogRange, replid: ReplicationId, from: NextOf
     None
 }
 
+/// RDB versions that are read by replicas that say nothing of their own version but that they know PSYNC2 (Redis 4.0).
+const RDB_VERSION_OF_PSYNC2: u32 = 8;
+/// By Valkey, which states its version from 8.0 on.
+const RDB_VERSION_OF_VALKEY: u32 = 11;
+
+/// Rung 5: what a base must be like for a replica that would otherwise get a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BaseTerms {
+    /// Never back in time: the last byte of a stream that we share which the replica holds; zero if there is none.
+    pub not_before: Offset,
+    /// The highest version of the format that it is known to read.
+    pub rdb_version_max: u32,
+}
+
+/// A base that lies on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BaseOffer {
+    /// The last byte of the stream that is in it.
+    pub offset: Offset,
+    /// Its length.
+    pub bytes: ByteCount,
+    /// The version of the format that it is written in.
+    pub rdb_version: u32,
+}
+
+/// Why a base is not what a full sync begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BaseRefusal {
+    /// The replica has more than the base.
+    #[error("the base at {at} would take the replica back from {held}")]
+    BackInTime {
+        /// Where the base stands.
+        at: Offset,
+        /// What the replica holds.
+        held: Offset,
+    },
+    /// The replica may not be able to read it.
+    #[error("the base is of version {version}, and the replica is known to read {version_max}")]
+    Unreadable {
+        /// Of the base.
+        version: u32,
+        /// What it reads.
+        version_max: u32,
+    },
+    /// A snapshot is cheaper.
+    #[error("{log} bytes of log since the base of {base} bytes")]
+    TooMuchLog {
+        /// The log since.
+        log: ByteCount,
+        /// The base.
+        base: ByteCount,
+    },
+}
+
+impl BaseTerms {
+    /// The terms of a replica; `None` where only a snapshot will do: it wants the data as they are now, or it does not know
+    /// PSYNC2, so that it might begin the stream in the wrong database.
+    #[must_use]
+    pub fn of(lineage: &Lineage, wanted: Wanted, hello: &ReplicaHello) -> Option<Self> {
+        if !hello.capa_psync2 || hello.rdb_only || wanted == Wanted::LegacySync {
+            return None;
+        }
+        let rdb_version_max = match &hello.version {
+            _ if hello.capa_rejoin => u32::MAX,
+            Some(_) => RDB_VERSION_OF_VALKEY,
+            None => RDB_VERSION_OF_PSYNC2,
+        };
+        let not_before = match wanted {
+            Wanted::Continue { replid, from } if replid == lineage.current() => from.prior(),
+            Wanted::Continue { replid, from } => {
+                lineage.last_valid(replid).map_or(Offset::ZERO, |last_valid| last_valid.min(from.prior()))
+            }
+            Wanted::Everything | Wanted::LegacySync => Offset::ZERO,
+        };
+        Some(Self { not_before, rdb_version_max })
+    }
+
+    /// Whether a base will do, with the log since, up to `visible`: no more than the base is large, since what a snapshot
+    /// costs grows with the data too.
+    pub fn check(&self, base: &BaseOffer, visible: Offset) -> Result<(), BaseRefusal> {
+        if base.offset < self.not_before {
+            return Err(BaseRefusal::BackInTime { at: base.offset, held: self.not_before });
+        }
+        if base.rdb_version > self.rdb_version_max {
+            let (version, version_max) = (base.rdb_version, self.rdb_version_max);
+            return Err(BaseRefusal::Unreadable { version, version_max });
+        }
+        let log = visible.since(base.offset);
+        if log > base.bytes {
+            return Err(BaseRefusal::TooMuchLog { log, base: base.bytes });
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -268,5 +366,53 @@ mod tests {
             let Resync::Full { reason } = decide_resync(&lineage, log, wanted) else { panic!("{wanted:?}") };
             assert!(!reason.is_refusal());
         }
+    }
+
+    /// The terms of a replica of stream 2, which continued stream 1 at 1000.
+    fn terms(wanted: Wanted, hello: &ReplicaHello) -> Option<BaseTerms> {
+        let mut lineage = Lineage::new(id(1));
+        lineage.shift(id(2), Offset::new(1000));
+        BaseTerms::of(&lineage, wanted, hello)
+    }
+
+    #[test]
+    fn a_base_takes_nobody_back_in_time() {
+        let hello = ReplicaHello { capa_psync2: true, ..ReplicaHello::default() };
+        let held = |replid, from| {
+            let wanted = Wanted::Continue { replid: id(replid), from: NextOffset::new(from) };
+            terms(wanted, &hello).unwrap().not_before.get()
+        };
+        assert_eq!(held(2, 501), 500);
+        assert_eq!(held(1, 501), 500);
+        assert_eq!(held(1, 1501), 1000, "what is behind the fork is lost in any case");
+        assert_eq!(held(7, 1501), 0, "unrelated");
+        let terms = BaseTerms { not_before: Offset::new(500), rdb_version_max: 8 };
+        let base = |offset, bytes, rdb_version| BaseOffer {
+            offset: Offset::new(offset),
+            bytes: ByteCount::new(bytes),
+            rdb_version,
+        };
+        let visible = Offset::new(1200);
+        assert_eq!(terms.check(&base(500, 700, 8), visible), Ok(()));
+        let refused = |base| terms.check(&base, visible).unwrap_err().to_string();
+        assert_eq!(refused(base(499, 900, 8)), "the base at 499 would take the replica back from 500");
+        assert_eq!(refused(base(500, 699, 8)), "700 bytes of log since the base of 699 bytes");
+        assert_eq!(
+            refused(base(500, 700, 9)),
+            "the base is of version 9, and the replica is known to read 8"
+        );
+    }
+
+    #[test]
+    fn who_gets_a_base() {
+        let psync2 = ReplicaHello { capa_psync2: true, ..ReplicaHello::default() };
+        let reads =
+            |hello: &ReplicaHello| terms(Wanted::Everything, hello).map(|terms| terms.rdb_version_max);
+        assert_eq!(reads(&ReplicaHello::default()), None);
+        assert_eq!(reads(&psync2), Some(8));
+        assert_eq!(reads(&ReplicaHello { version: Some("9.1.2".to_owned()), ..psync2.clone() }), Some(11));
+        assert_eq!(reads(&ReplicaHello { capa_rejoin: true, ..psync2.clone() }), Some(u32::MAX));
+        assert_eq!(reads(&ReplicaHello { rdb_only: true, ..psync2.clone() }), None, "wants the data of now");
+        assert_eq!(terms(Wanted::LegacySync, &psync2), None);
     }
 }

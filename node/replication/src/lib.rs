@@ -5,13 +5,14 @@
 //! arbitrary start that the caller chooses once. That is why the whole protocol runs under virtual time in one test.
 //!
 //! Read in this order: [`lineage`] (which streams our bytes belong to), [`ladder`] (which resync a replica gets),
-//! [`session`] and [`master`] (our side as a master), [`upstream`], [`follower`] and [`replica`] (our side as a
+//! [`session`], [`master`] and [`failover`] (our side as a master), [`upstream`], [`follower`] and [`replica`] (our side as a
 //! replica), [`reconnect`] (how hard to try).
 //!
 //! Invariants: no buffer in here grows with what a peer sends (each has a named maximum); nothing a peer sends
 //! panics; data is given up for a replacement only once that is complete and verified ([`replica`]).
 
 pub mod excerpt;
+pub mod failover;
 pub mod follower;
 pub mod ladder;
 pub mod lineage;
@@ -22,10 +23,11 @@ pub mod session;
 pub mod upstream;
 
 pub use excerpt::Excerpt;
+pub use failover::{Failover, FailoverAction, FailoverOrder};
 pub use follower::{FirstAck, Follower, FollowerError, FollowerSettings};
-pub use ladder::{FullReason, LogRange, Resync, Wanted, decide_resync};
+pub use ladder::{BaseOffer, BaseRefusal, BaseTerms, FullReason, LogRange, Resync, Wanted, decide_resync};
 pub use lineage::{Ancestor, Lineage};
-pub use master::{AttachDecision, MasterCore, ReplicaSummary, SyncCounters};
+pub use master::{AttachDecision, MasterCore, ReplicaSummary, Rung, RungCount, SyncCounters};
 pub use reconnect::{Backoff, BackoffSettings, FullSyncAdmission};
 pub use replica::{LinkState, MasterAddress, Position, ReplicaAction, ReplicaCore, ReplicaSettings};
 pub use session::{

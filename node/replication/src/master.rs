@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
+use rejoin_protocol::{ByteCount, Epoch, NextOffset, Offset, ReplicaId, ReplicationId};
 
 use crate::ladder::{FullReason, LogRange, Resync, Wanted, decide_resync};
 use crate::lineage::Lineage;
@@ -30,6 +30,32 @@ pub struct ReplicaSummary {
     pub acked_at: Duration,
 }
 
+/// How a replica got in step: the rungs of the resync ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// Out of memory.
+    Continue,
+    /// Out of retained files.
+    History,
+    /// We went back to a common offset and were continued from there; the only rung that is counted by the replica.
+    Rewind,
+    /// What differs, by digests.
+    Delta,
+    /// A base that was there, and the log since.
+    Base,
+    /// A snapshot taken for it.
+    Snapshot,
+}
+
+/// What one rung has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RungCount {
+    /// Resyncs that took this rung.
+    pub syncs: u64,
+    /// Bytes that they moved: stream that was missing, or payload.
+    pub bytes: ByteCount,
+}
+
 /// INFO's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SyncCounters {
@@ -39,6 +65,27 @@ pub struct SyncCounters {
     pub partial_ok: u64,
     /// Partial resyncs refused.
     pub partial_err: u64,
+    /// What each rung has cost, in the order of [`Rung`].
+    pub rungs: [RungCount; 6],
+}
+
+impl SyncCounters {
+    /// What `rung` has cost.
+    #[must_use]
+    pub fn of(&self, rung: Rung) -> RungCount {
+        self.rungs[rung as usize]
+    }
+
+    /// A resync took `rung` and has moved `bytes` so far.
+    fn count(&mut self, rung: Rung, bytes: ByteCount) {
+        self.rungs[rung as usize].syncs += 1;
+        self.add_bytes(rung, bytes);
+    }
+
+    fn add_bytes(&mut self, rung: Rung, bytes: ByteCount) {
+        let counted = &mut self.rungs[rung as usize].bytes;
+        *counted = ByteCount::new(counted.get().saturating_add(bytes.get()));
+    }
 }
 
 /// What a replica that asked gets.
@@ -90,12 +137,14 @@ struct Attached {
     summary: ReplicaSummary,
     /// Its rung was history and has not been granted: counts as a partial resync once it is.
     awaits_history: bool,
+    /// By which rung it is sent its payload.
+    payload_rung: Option<Rung>,
 }
 
 /// Our side as a master.
 ///
 /// * Getters: [`lineage`](Self::lineage), [`replicas`](Self::replicas), [`counters`](Self::counters), ...
-/// * `handle_*`: replicas that ask, acknowledge, go; the link upstream of a chained node.
+/// * `handle_*`: replicas that ask, acknowledge, go; what resyncs cost; the link upstream of a chained node.
 /// * Commands: [`promote`](Self::promote), [`demote`](Self::demote), [`adopt_lineage`](Self::adopt_lineage),
 ///   [`replace_lineage`](Self::replace_lineage). They name the sessions that are to be closed, which stay in the table
 ///   until [`handle_lost`](Self::handle_lost).
@@ -161,6 +210,26 @@ impl MasterCore {
         self.counters
     }
 
+    /// A resync took `rung`; `bytes` are those that are known to be needed by now.
+    pub fn handle_rung_taken(&mut self, rung: Rung, bytes: ByteCount) {
+        self.counters.count(rung, bytes);
+    }
+
+    /// A payload is to be sent by `rung`.
+    pub fn handle_payload_begin(&mut self, id: ReplicaId, rung: Rung) {
+        self.counters.count(rung, ByteCount::ZERO);
+        if let Some(attached) = self.replicas.get_mut(&id) {
+            attached.payload_rung = Some(rung);
+        }
+    }
+
+    /// `bytes` more of a payload went out.
+    pub fn handle_payload_sent(&mut self, id: ReplicaId, bytes: ByteCount) {
+        if let Some(rung) = self.replicas.get(&id).and_then(|attached| attached.payload_rung) {
+            self.counters.add_bytes(rung, bytes);
+        }
+    }
+
     /// A replica asks. `peer_ip` is the link's address, shown unless it announced another.
     pub fn handle_attach(
         &mut self,
@@ -191,7 +260,7 @@ impl MasterCore {
         let summary =
             ReplicaSummary { id, ip, port: hello.listening_port, state, offset_acked, acked_at: now };
         let awaits_history = matches!(rung, Resync::History { .. });
-        self.replicas.insert(id, Attached { summary, awaits_history });
+        self.replicas.insert(id, Attached { summary, awaits_history, payload_rung: None });
         self.grant(id, rung)
     }
 
@@ -289,6 +358,11 @@ impl MasterCore {
         self.lineage = lineage;
         self.begin_epoch();
         self.attached()
+    }
+
+    /// `repl-max-concurrent-full-syncs` was changed. Those that run go on.
+    pub fn set_full_syncs_max(&mut self, max: usize) {
+        self.admitted.extend(self.admission.set_max(max));
     }
 
     /// Who may join a snapshot now, after having waited.

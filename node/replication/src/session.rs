@@ -158,7 +158,7 @@ pub enum SessionError {
 /// * Getters: [`state`](Self::state), [`may_send_stream`](Self::may_send_stream),
 ///   [`stream_from`](Self::stream_from), [`offset_acked`](Self::offset_acked), [`acked_at`](Self::acked_at), ...
 /// * `handle_*`: bytes from the replica, the progress of its snapshot, time.
-/// * Commands: none.
+/// * Commands: [`set_repl_timeout`](Self::set_repl_timeout).
 /// * `poll_*`: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
 ///   [`poll_timeout`](Self::poll_timeout).
 ///
@@ -297,6 +297,11 @@ impl ReplicaSession {
     #[must_use]
     pub fn payload_bytes_sent(&self) -> ByteCount {
         self.payload_bytes_sent
+    }
+
+    /// `repl-timeout` was changed.
+    pub fn set_repl_timeout(&mut self, repl_timeout: Duration) {
+        self.settings.repl_timeout = repl_timeout;
     }
 
     /// The snapshot was taken: at `offset`, of the stream `replid`. Says `+FULLRESYNC`.

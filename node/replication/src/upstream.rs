@@ -55,6 +55,8 @@ pub struct UpstreamSettings {
     pub announce_ip: Option<String>,
     /// What we tell a Valkey master (`REPLCONF version`); `None` gets the RDB version that all can read.
     pub version: Option<String>,
+    /// FAILOVER: the one we ask is our replica, and is to take over. It is never asked by SYNC.
+    pub is_failover: bool,
 }
 
 /// Where the conversation stands.
@@ -384,7 +386,9 @@ impl Upstream {
         match self.wanted {
             Wanted::LegacySync => self.fall_back_to_sync(),
             Wanted::Everything => write_psync(&mut self.out, None, false),
-            Wanted::Continue { replid, from } => write_psync(&mut self.out, Some((replid, from)), false),
+            Wanted::Continue { replid, from } => {
+                write_psync(&mut self.out, Some((replid, from)), self.settings.is_failover);
+            }
         }
     }
 
@@ -412,7 +416,9 @@ impl Upstream {
                 self.phase = UpstreamPhase::Stream;
             }
             PsyncReply::TryLater(said) => return Err(UpstreamError::TryLater { phase, said }),
-            PsyncReply::Refused(said) if is_temporary(&said) || is_about_permission(&said) => {
+            PsyncReply::Refused(said)
+                if is_temporary(&said) || is_about_permission(&said) || self.settings.is_failover =>
+            {
                 return Err(refusal(phase, said));
             }
             PsyncReply::Refused(_) => self.fall_back_to_sync(),

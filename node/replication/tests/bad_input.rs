@@ -26,6 +26,7 @@ fn upstream(wanted: Wanted) -> Upstream {
         listening_port: 7001,
         announce_ip: Some("192.0.2.7".into()),
         version: None,
+        is_failover: false,
     };
     Upstream::new(NOW, settings, wanted)
 }

@@ -11,7 +11,7 @@ use rejoin_protocol::Offset;
 use rejoin_replication::{LinkState, Position, SyncCounters};
 
 fn counters(full: u64, partial_ok: u64, partial_err: u64) -> SyncCounters {
-    SyncCounters { full, partial_ok, partial_err }
+    SyncCounters { full, partial_ok, partial_err, ..SyncCounters::default() }
 }
 
 /// A master with some data. Little, so that every byte of a sync can be tried.

@@ -421,6 +421,24 @@ impl Shard {
                 self.end_base(Err(crate::words_of(&error)));
             }
         }
+        self.note_durable();
+        if self.awaits_acks {
+            self.answer_waiting();
+        }
+    }
+
+    /// What a start after a power loss would have: log, and the base under it.
+    pub(crate) fn note_durable(&mut self) {
+        let synced = self.engine.status.log.offset_synced;
+        let durable = self.disk.as_ref().and_then(|disk| {
+            let is_whole =
+                disk.keeps == Keeps::All && !disk.files.awaits_base() && !disk.needs_base && !disk.is_stale;
+            is_whole.then(|| synced.max(disk.offset_safe))
+        });
+        if durable != self.engine.status.log.offset_durable {
+            self.engine.status.log.offset_durable = durable;
+            self.durable_moved.notify_one();
+        }
     }
 
     /// The stream's role decides who selected its database.

@@ -35,6 +35,7 @@ impl Shard {
         (disk.bytes_ahead, disk.is_syncing, disk.needs_base, disk.is_stale) = (0, false, false, false);
         // It may have gone back.
         self.engine.status.log.offset_synced = offset;
+        disk.offset_safe = offset;
         let place = StreamPlace { stream, offset, db, chain: 0 };
         let before = if disk.keeps == Keeps::All { Before::Base } else { Before::Elsewhere };
         match disk.files.begin_again(place, before, now) {

@@ -4,7 +4,7 @@ use super::reply_help;
 use crate::{
     Call, Command, Effect, Engine, Failure, Flags,
     data::glob::{self, Case},
-    node::status::Stats,
+    node::status::{Stats, SyncStatus},
     settings::{SettingError, Settings},
 };
 
@@ -156,8 +156,7 @@ impl Engine {
             ..Stats::default()
         };
         self.observed.reset_commands();
-        let status = &mut self.status;
-        (status.sync_full, status.sync_partial_ok, status.sync_partial_err) = (0, 0, 0);
+        self.status.syncs = SyncStatus::default();
     }
 }
 

@@ -49,6 +49,8 @@ pub struct LogStatus {
     pub delayed_syncs: u64,
     /// The last byte of the stream that survives a power loss.
     pub offset_synced: Offset,
+    /// The last byte that a start after a power loss would have, base included; `None` while no start would.
+    pub offset_durable: Option<Offset>,
     /// Bytes of the history on disk.
     pub history_bytes: u64,
     /// Files of it.

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod debug;
+pub mod failover;
 mod help;
 pub(crate) mod info;
 pub(crate) mod latency;
@@ -19,7 +20,7 @@ pub mod saving;
 pub(crate) mod server;
 pub(crate) mod slowlog;
 pub mod status;
-pub(crate) mod wait;
+pub mod wait;
 
 use crate::Command;
 pub(crate) use help::reply_help;
@@ -30,6 +31,7 @@ pub(crate) const GROUPS: &[&[Command]] = &[
     command::COMMANDS,
     config::COMMANDS,
     debug::COMMANDS,
+    failover::COMMANDS,
     info::COMMANDS,
     latency::COMMANDS,
     log::COMMANDS,

@@ -40,14 +40,18 @@ impl Engine {
         }
     }
 
-    /// Whether a pause is on; nothing expires of itself meanwhile.
+    /// Whether a pause is on, or a failover, which stops writes likewise; nothing expires of itself meanwhile.
     pub(crate) fn is_paused(&self) -> bool {
-        self.pause.is_some_and(|pause| self.now < pause.until)
+        self.is_failing_over() || self.client_pause_is_on()
     }
 
     pub(crate) fn lapse_pause(&mut self) {
-        if !self.is_paused() {
+        if !self.client_pause_is_on() {
             self.pause = None;
         }
+    }
+
+    fn client_pause_is_on(&self) -> bool {
+        self.pause.is_some_and(|pause| self.now < pause.until)
     }
 }

@@ -97,6 +97,9 @@ fn role(call: &mut Call<'_>) -> Result<(), Failure> {
 
 /// REPLICAOF host port | NO ONE. The turn ends behind it: what comes next meets the new role.
 fn replicaof(call: &mut Call<'_>) -> Result<(), Failure> {
+    if call.engine.is_failing_over() {
+        return Err(Failure::text("ERR REPLICAOF not allowed while failing over."));
+    }
     let (host, port) = (call.args[1], call.args[2]);
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         if call.engine.settings.replicaof.take().is_some() || call.engine.role == Role::Replica {
@@ -160,8 +163,25 @@ fn refused(error: ReplconfError) -> Failure {
 fn psync(call: &mut Call<'_>) -> Result<(), Failure> {
     let request =
         PsyncRequest::parse(&call.args[1..]).map_err(|error| Failure::text(format!("ERR {error}")))?;
-    let wanted = WantedStream::Psync { replid: request.id, from: request.next, failover: request.failover };
-    attach(call, wanted)
+    if request.failover {
+        return take_over(call, request);
+    }
+    attach(call, WantedStream::Psync { replid: request.id, from: request.next, failover: false })
+}
+
+/// PSYNC replid offset FAILOVER: our master wants to follow us. We become a master, and it a replica like any other.
+fn take_over(call: &mut Call<'_>, request: PsyncRequest) -> Result<(), Failure> {
+    if call.engine.role == Role::Master {
+        return Err(Failure::text("ERR PSYNC FAILOVER can't be sent to a master."));
+    }
+    if request.id != Some(call.engine.status.replid) {
+        return Err(Failure::text("ERR PSYNC FAILOVER replid must match my replid."));
+    }
+    call.engine.settings.replicaof = None;
+    call.session.attaching = true;
+    let wanted = WantedStream::Psync { replid: request.id, from: request.next, failover: true };
+    call.engine.ask(Effect::AttachReplica { client: call.session.id, wanted });
+    Ok(())
 }
 
 fn sync(call: &mut Call<'_>) -> Result<(), Failure> {
@@ -171,6 +191,9 @@ fn sync(call: &mut Call<'_>) -> Result<(), Failure> {
 /// The client becomes a replica: nothing is replied here, and nothing further of it is executed.
 fn attach(call: &mut Call<'_>, wanted: WantedStream) -> Result<(), Failure> {
     let engine = &mut *call.engine;
+    if engine.is_failing_over() {
+        return Err(Failure::text("NOMASTERLINK Can't SYNC while failing over"));
+    }
     let is_linked = engine.status.upstream.as_ref().is_none_or(|upstream| upstream.state == "connected");
     if engine.role == Role::Replica && !is_linked {
         return Err(Failure::text("NOMASTERLINK Can't SYNC while not connected with my master"));

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use rejoin_protocol::{NextOffset, Offset, ReplicationId, UnixMillis};
+use rejoin_protocol::{NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
 
 use super::log::LogStatus;
 
 /// One replica, as the master sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaStatus {
+    /// Its session.
+    pub id: ReplicaId,
     /// Its address.
     pub ip: String,
     /// The port it serves on.
@@ -17,6 +19,8 @@ pub struct ReplicaStatus {
     pub state: &'static str,
     /// The last offset it acknowledged.
     pub offset: Offset,
+    /// The last offset that it has on disk, as far as it said (FACK); zero if it never did.
+    pub offset_durable: Offset,
     /// When it last acknowledged.
     pub acked_at: UnixMillis,
 }
@@ -42,6 +46,69 @@ pub struct UpstreamStatus {
     pub read_offset: Offset,
 }
 
+/// How far FAILOVER is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailoverState {
+    /// None is under way.
+    #[default]
+    None,
+    /// No replica has everything yet.
+    WaitingForSync,
+    /// We ask the target to take over.
+    InProgress,
+}
+
+impl FailoverState {
+    /// INFO's word for it.
+    #[must_use]
+    pub fn info_name(self) -> &'static str {
+        match self {
+            Self::None => "no-failover",
+            Self::WaitingForSync => "waiting-for-sync",
+            Self::InProgress => "failover-in-progress",
+        }
+    }
+}
+
+/// The rungs of the resync ladder, as INFO names them.
+pub const RUNG_NAMES: [&str; 6] = ["continue", "history", "rewind", "delta", "base", "snapshot"];
+
+/// What one rung of the resync ladder has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RungStatus {
+    /// Resyncs that took it.
+    pub syncs: u64,
+    /// Bytes that they moved.
+    pub bytes: u64,
+}
+
+/// How replicas were brought in step: counters of INFO stats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncStatus {
+    /// Full syncs served.
+    pub full: u64,
+    /// Partial syncs served.
+    pub partial_ok: u64,
+    /// Partial syncs refused.
+    pub partial_err: u64,
+    /// What each rung has cost, in the order of [`RUNG_NAMES`].
+    pub rungs: [RungStatus; 6],
+}
+
+impl SyncStatus {
+    /// Adds what has happened from `before` to `now`. CONFIG RESETSTAT sets these to zero, and nobody who counts.
+    pub fn add_since(&mut self, before: &Self, now: &Self) {
+        let add = |own: &mut u64, before: u64, now: u64| *own += now.saturating_sub(before);
+        add(&mut self.full, before.full, now.full);
+        add(&mut self.partial_ok, before.partial_ok, now.partial_ok);
+        add(&mut self.partial_err, before.partial_err, now.partial_err);
+        for (own, (before, now)) in self.rungs.iter_mut().zip(before.rungs.iter().zip(&now.rungs)) {
+            add(&mut own.syncs, before.syncs, now.syncs);
+            add(&mut own.bytes, before.bytes, now.bytes);
+        }
+    }
+}
+
 /// The node's place in replication and its identity.
 #[derive(Clone, Debug)]
 pub struct NodeStatus {
@@ -55,16 +122,14 @@ pub struct NodeStatus {
     pub replicas: Vec<ReplicaStatus>,
     /// The master, if this node follows one.
     pub upstream: Option<UpstreamStatus>,
+    /// FAILOVER; set by the command, moved on by the shard.
+    pub failover: FailoverState,
     /// The first byte of the stream that is still in memory.
     pub hot_first: NextOffset,
     /// The log's memory budget in bytes (`repl_backlog_size`).
     pub hot_budget: u64,
-    /// Full syncs served.
-    pub sync_full: u64,
-    /// Partial syncs served.
-    pub sync_partial_ok: u64,
-    /// Partial syncs refused.
-    pub sync_partial_err: u64,
+    /// How replicas were brought in step.
+    pub syncs: SyncStatus,
     /// 40 hex digits, random per start.
     pub run_id: String,
     /// When the node started.
@@ -110,11 +175,10 @@ impl Default for NodeStatus {
             second_offset: None,
             replicas: Vec::new(),
             upstream: None,
+            failover: FailoverState::None,
             hot_first: NextOffset::FIRST,
             hot_budget: 0,
-            sync_full: 0,
-            sync_partial_ok: 0,
-            sync_partial_err: 0,
+            syncs: SyncStatus::default(),
             run_id: String::new(),
             started: UnixMillis::new(0),
             tcp_port: 0,

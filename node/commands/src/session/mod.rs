@@ -15,7 +15,7 @@ use rejoin_protocol::{
 pub use sessions::Sessions;
 pub(crate) use sessions::Slot;
 
-use crate::{Command, blocking::KeyWait, pubsub::Subscriptions};
+use crate::{Command, blocking::KeyWait, node::wait::AckWait, pubsub::Subscriptions};
 
 /// The rows of this group.
 pub(crate) const GROUPS: &[&[Command]] = &[connection::COMMANDS, client::COMMANDS, transactions::COMMANDS];
@@ -94,15 +94,8 @@ pub struct ReplicaHello {
 /// What a client waits for.
 #[derive(Debug)]
 pub enum Waiting {
-    /// WAIT.
-    Replicas {
-        /// So many replicas...
-        replicas: usize,
-        /// ... that hold this.
-        offset: Offset,
-        /// When it is answered with as many as there are; `None` waits for ever.
-        until: Option<UnixMillis>,
-    },
+    /// WAIT, WAITAOF.
+    Acks(AckWait),
     /// Something to take from a key.
     Keys(Box<KeyWait>),
     /// SHUTDOWN: the end, or that it is called off.
@@ -115,7 +108,7 @@ impl Waiting {
     /// When it is over at the latest.
     pub(crate) fn until(&self) -> Option<UnixMillis> {
         match self {
-            Self::Replicas { until, .. } => *until,
+            Self::Acks(wait) => wait.until,
             Self::Keys(wait) => wait.until,
             Self::Shutdown | Self::Disk => None,
         }

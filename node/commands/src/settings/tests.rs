@@ -15,8 +15,9 @@ fn every_default_field_shows_its_rows_default() {
 fn no_name_stands_twice_and_all_of_redis_are_there() {
     let names = Settings::default().names();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
-    // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size, four of repl-history and rdb-skip-unsupported.
-    assert_eq!(names.len(), 194 + 9);
+    // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size, four of repl-history, rdb-skip-unsupported,
+    // repl-max-concurrent-full-syncs and repl-enforce-output-limit.
+    assert_eq!(names.len(), 194 + 11);
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn lines_of_save_and_of_output_limits_add_up() {
     assert_eq!(settings.get("save").unwrap(), "");
     settings.set("client-output-buffer-limit", &["replica", "1gb", "0", "0"]).unwrap();
     settings.set("client-output-buffer-limit", &["pubsub", "0", "0", "0"]).unwrap();
-    assert_eq!(settings.replica_lag_bytes_max, 1 << 30);
+    assert_eq!(settings.replica_limit().map(|limit| limit.hard_bytes), Some(1 << 30));
     assert_eq!(
         settings.get("client-output-buffer-limit").unwrap(),
         "normal 0 0 0 slave 1073741824 0 0 pubsub 0 0 0"
@@ -116,4 +117,20 @@ fn refusals_are_in_redis_words() {
     assert_eq!(settings.get("notify-keyspace-events").unwrap(), "AKE");
     settings.change(b"REPL-BACKLOG-SIZE", b"100").unwrap();
     assert_eq!(settings.repl_backlog_bytes, 16 << 10);
+}
+
+#[test]
+fn the_stock_limit_of_replicas_is_none_unless_it_is_enforced() {
+    let mut settings = Settings::default();
+    assert_eq!(settings.replica_limit(), None);
+    settings.set("client-output-buffer-limit", &["slave", "256mb", "64mb", "60"]).unwrap();
+    assert_eq!(settings.replica_limit(), None, "redis.conf as it is delivered");
+    settings.set("repl-enforce-output-limit", &["yes"]).unwrap();
+    let limit = OutputLimit { hard_bytes: 256 << 20, soft_bytes: 64 << 20, soft_seconds: 60 };
+    assert_eq!(settings.replica_limit(), Some(limit));
+    settings.set("repl-enforce-output-limit", &["no"]).unwrap();
+    settings.set("client-output-buffer-limit", &["replica", "0", "64mb", "60"]).unwrap();
+    assert_eq!(settings.replica_limit().map(|limit| limit.soft_seconds), Some(60), "an operator's own");
+    settings.set("client-output-buffer-limit", &["replica", "0", "0", "0"]).unwrap();
+    assert_eq!(settings.replica_limit(), None);
 }

@@ -109,6 +109,9 @@ pub(super) const ROWS: &[Row] = &[
     // Redis waits 5 seconds so that several replicas share one fork. A snapshot costs us microseconds, and a replica
     // that comes later gets one of its own: waiting would only lengthen every full sync.
     integer("repl-diskless-sync-delay", "0", 0, I32_MAX).typed(number!(repl_diskless_sync_delay_seconds)),
+    // Ours alone: each full sync reads the whole data set, so they are let in a few at a time.
+    integer("repl-max-concurrent-full-syncs", "8", 1, 10_000).typed(number!(repl_full_syncs_max)),
+    yes_no("repl-enforce-output-limit", "no").typed(flag!(repl_enforces_output_limit)),
     row(
         "client-output-buffer-limit",
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
@@ -120,7 +123,6 @@ pub(super) const ROWS: &[Row] = &[
             if let Ok(limits) = value.parse::<value::OutputLimits>() {
                 // Classes that are not mentioned keep their limits.
                 let limits = limits.or(&settings.client_output_limits);
-                settings.replica_lag_bytes_max = limits.replica_hard_bytes();
                 settings.client_output_limits = limits;
             }
         },
@@ -260,7 +262,8 @@ impl Default for Settings {
             repl_timeout_seconds: 60,
             repl_ping_period_seconds: 10,
             repl_diskless_sync_delay_seconds: 0,
-            replica_lag_bytes_max: 256 << 20,
+            repl_full_syncs_max: 8,
+            repl_enforces_output_limit: false,
             client_output_limits: value::OutputLimits::default(),
             events: EventClasses::default(),
             client_query_buffer_bytes_max: 1 << 30,

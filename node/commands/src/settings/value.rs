@@ -296,8 +296,10 @@ impl OutputLimits {
         self.classes[class].unwrap_or(OutputLimit { hard_bytes: 0, soft_bytes: 0, soft_seconds: 0 })
     }
 
-    pub(super) fn replica_hard_bytes(&self) -> u64 {
-        self.classes[1].map_or(0, |limit| limit.hard_bytes)
+    /// For replicas.
+    #[must_use]
+    pub fn replica(&self) -> OutputLimit {
+        self.of(1)
     }
 
     /// These limits, and for classes that are not mentioned those of `others`.

@@ -19,7 +19,7 @@ fn settings_are_told_by_names_and_patterns() {
             ("config get", "-ERR wrong number of arguments for 'config|get' command"),
         ],
     );
-    assert!(node.send(1, "config get *").starts_with("*404 "));
+    assert!(node.send(1, "config get *").starts_with("*410 "));
     node.send(1, "hello 3");
     assert_eq!(node.send(1, "config get hz"), "%1 $2 hz $2 10");
 }

@@ -1,6 +1,6 @@
 //! `maxmemory`: what goes, what stays, what is refused, and what the log says of it.
 
-use rejoin_protocol::{Offset, UnixMillis};
+use rejoin_protocol::{Offset, ReplicaId, UnixMillis};
 
 use super::{Node, check};
 use crate::{Effect, Role, node::status::ReplicaStatus};
@@ -214,10 +214,12 @@ fn writes_ask_for_replicas_that_are_near() {
     );
     let now = node.engine.now;
     node.engine.status.replicas.push(ReplicaStatus {
+        id: ReplicaId::new(1),
         ip: String::new(),
         port: 0,
         state: "online",
         offset: Offset::ZERO,
+        offset_durable: Offset::ZERO,
         acked_at: now,
     });
     check(&mut node, &[("set k v", "+OK")]);

@@ -1,10 +1,13 @@
-use rejoin_protocol::{NextOffset, ReplicationId};
+use rejoin_protocol::{NextOffset, ReplicaId, ReplicationId};
 
 use super::*;
 use crate::{
     Role,
     effect::WantedStream,
-    node::status::{ReplicaStatus, UpstreamStatus},
+    node::{
+        failover::FailoverRequest,
+        status::{ReplicaStatus, UpstreamStatus},
+    },
 };
 
 #[test]
@@ -64,7 +67,14 @@ fn a_replica_introduces_itself_and_leaves_the_shard() {
     assert_eq!(node.inputs[0].take_unexecuted(), b"*1\r\n$4\r\nping\r\n*1\r\n$4");
 
     let id = "ab".repeat(20);
-    node.send(2, &format!("psync {id} 501 failover"));
+    let refused = "-ERR PSYNC FAILOVER can't be sent to a master.";
+    assert_eq!(node.send(2, &format!("psync {id} 501 failover")), refused);
+    node.engine.role = Role::Replica;
+    let refused = "-ERR PSYNC FAILOVER replid must match my replid.";
+    assert_eq!(node.send(2, &format!("psync {id} 501 failover")), refused);
+    node.engine.status.replid = ReplicationId::parse(id.as_bytes()).unwrap_or(ReplicationId::NONE);
+    assert_eq!(node.send(2, &format!("psync {id} 501 failover")), "");
+    node.engine.role = Role::Master;
     let wanted = WantedStream::Psync {
         replid: ReplicationId::parse(id.as_bytes()),
         from: Some(NextOffset::new(501)),
@@ -80,10 +90,12 @@ fn a_replica_introduces_itself_and_leaves_the_shard() {
 
 fn replica(offset: u64) -> ReplicaStatus {
     ReplicaStatus {
+        id: ReplicaId::new(offset),
         ip: "10.0.0.2".to_owned(),
         port: 7000,
         state: "online",
         offset: Offset::new(offset),
+        offset_durable: Offset::ZERO,
         acked_at: UnixMillis::new(999_000),
     }
 }
@@ -168,4 +180,151 @@ fn wait_answers_when_enough_replicas_hold_the_writes() {
     assert_eq!(node.send(1, "wait 3 0"), "");
     assert!(node.engine.session_closed(ClientId::new(1)).is_some());
     assert!(node.engine.answer_waiting().is_empty() && node.engine.waiting.is_empty());
+}
+
+#[test]
+fn waitaof_in_redis_words() {
+    let mut node = Node::new();
+    const NO_LOG: &str = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    check(
+        &mut node,
+        &[
+            ("waitaof 2 0 0", "-ERR value is out of range, value must between 0 and 1"),
+            ("waitaof -1 0 0", "-ERR value is out of range, value must between 0 and 1"),
+            ("waitaof x 0 0", "-ERR value is not an integer or out of range"),
+            ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
+            ("waitaof 0 x 0", "-ERR value is out of range, must be positive"),
+            ("waitaof 0 0 -1", "-ERR timeout is negative"),
+            ("waitaof 0 0 x", "-ERR timeout is not an integer or out of range"),
+            ("waitaof 1 0 0", NO_LOG),
+            ("waitaof 0 0 0", "*2 :0 :0"),
+        ],
+    );
+    node.engine.role = Role::Replica;
+    check(
+        &mut node,
+        &[(
+            "waitaof 1 0 0",
+            "-ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
+             local and are not propagated.",
+        )],
+    );
+}
+
+#[test]
+fn waitaof_answers_when_the_disks_have_it() {
+    let mut node = Node::new();
+    node.engine.status.log.is_on = true;
+    node.engine.status.replicas = vec![replica(0), replica(1)];
+    assert_eq!(node.send(1, "set k v"), "+OK");
+    let (written, now) = (node.engine.log.offset(), node.engine.now);
+    node.logged();
+    assert_eq!(node.send(1, "waitaof 1 1 100"), "");
+    assert_eq!(node.logged(), "REPLCONF GETACK *");
+    assert!(node.engine.waits_for_acks());
+    node.engine.note_ack(ReplicaId::new(1), written, Offset::new(written.get() - 1), now);
+    node.engine.status.log.offset_durable = Some(written);
+    assert!(node.engine.answer_waiting().is_empty(), "applied there, but not on its disk");
+    node.engine.note_ack(ReplicaId::new(1), written, written, now);
+    // One that arrives late takes nothing back.
+    node.engine.note_ack(ReplicaId::new(1), Offset::ZERO, Offset::ZERO, UnixMillis::new(0));
+    assert_eq!(node.engine.answer_waiting(), [ClientId::new(1)]);
+    assert_eq!(node.replies(1), "*2 :1 :1");
+
+    node.engine.status.log.offset_durable = None;
+    assert_eq!(node.send(1, "waitaof 1 2 100"), "");
+    node.engine.now = UnixMillis::new(now.get() + 100);
+    assert_eq!(node.engine.answer_waiting(), [ClientId::new(1)]);
+    assert_eq!(node.replies(1), "*2 :0 :1", "when the time is up it tells what is");
+    assert_eq!(node.send(1, "waitaof 1 0 0"), "");
+    node.engine.status.log.is_on = false;
+    assert_eq!(node.engine.answer_waiting(), [ClientId::new(1)]);
+    let refused = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    assert_eq!(node.replies(1), refused);
+    check(&mut node, &[("multi", "+OK"), ("waitaof 0 3 0", "+QUEUED"), ("exec", "*1 *2 :0 :1")]);
+}
+
+#[test]
+fn failover_in_redis_words() {
+    let mut node = Node::new();
+    const FORCE: &str = "-ERR FAILOVER with force option requires both a timeout and target HOST and IP.";
+    check(
+        &mut node,
+        &[
+            ("failover abort", "-ERR No failover in progress."),
+            ("failover", "-ERR FAILOVER requires connected replicas."),
+            ("failover foo", "-ERR syntax error"),
+            ("failover to 10.0.0.2", "-ERR syntax error"),
+            ("failover force force", "-ERR syntax error"),
+            ("failover timeout 0", "-ERR FAILOVER timeout must be greater than 0"),
+            ("failover timeout x", "-ERR value is not an integer or out of range"),
+            ("failover to 10.0.0.2 x", "-ERR value is not an integer or out of range"),
+        ],
+    );
+    node.engine.status.replicas.push(ReplicaStatus { state: "send_bulk", ..replica(1) });
+    check(
+        &mut node,
+        &[
+            ("failover to 10.0.0.2 7000 force", FORCE),
+            ("failover force timeout 5", FORCE),
+            ("failover to 10.0.0.2 7001", "-ERR FAILOVER target HOST and PORT is not a replica."),
+            ("failover to 10.0.0.2 7000", "-ERR FAILOVER target replica is not online."),
+        ],
+    );
+    assert!(node.effects().is_empty());
+    node.engine.role = Role::Replica;
+    check(&mut node, &[("failover", "-ERR FAILOVER is not valid when server is a replica.")]);
+}
+
+#[test]
+fn a_failover_stops_the_writes_and_asks_the_replicas_at_once() {
+    let mut node = Node::new();
+    node.engine.status.replicas.push(replica(1));
+    check(&mut node, &[("set k v", "+OK"), ("failover to 10.0.0.2 7000 timeout 50", "+OK")]);
+    let request = FailoverRequest {
+        target: Some(("10.0.0.2".to_owned(), 7000)),
+        timeout_millis: Some(50),
+        is_forced: false,
+    };
+    assert_eq!(node.effects(), [Effect::StartFailover { request: request.clone() }]);
+    node.logged();
+    let end = node.engine.log.offset();
+    let sufficient = node.engine.ask_for_failover(&request);
+    assert_eq!(node.logged(), "REPLCONF GETACK *; REPLCONF GETACK *");
+    assert_eq!(sufficient.get(), end.get() + 37, "the answer to the second one");
+    check(
+        &mut node,
+        &[
+            ("get k", "$1 v"),
+            ("failover", "-ERR FAILOVER already in progress."),
+            ("replicaof no one", "-ERR REPLICAOF not allowed while failing over."),
+            ("psync ? -1", "-NOMASTERLINK Can't SYNC while failing over"),
+            ("client unpause", "+OK"),
+        ],
+    );
+    assert!(node.send(1, "info replication").contains("master_failover_state:waiting-for-sync"));
+    assert_eq!(node.send(2, "set k w"), "", "whatever CLIENT UNPAUSE says");
+    assert_eq!(node.engine.expire_due(10), 0);
+    node.engine.end_failover();
+    node.turn();
+    assert_eq!(node.replies(2), "+OK");
+
+    node.engine.status.replicas[0].offset = node.engine.log.offset();
+    node.logged();
+    assert_eq!(node.engine.ask_for_failover(&request), node.engine.log.offset());
+    assert_eq!(node.logged(), "", "who has everything is not asked");
+}
+
+#[test]
+fn info_tells_how_many_replicas_are_good() {
+    let mut node = Node::new();
+    node.engine.status.replicas.push(replica(1));
+    assert!(!node.send(1, "info replication").contains("min_slaves_good_slaves"));
+    node.send(1, "config set min-replicas-to-write 1");
+    assert!(node.send(1, "info replication").contains("connected_slaves:1 min_slaves_good_slaves:1 slave0:"));
+    node.engine.role = Role::Replica;
+    node.engine.status.upstream = Some(upstream("connected"));
+    assert!(node.send(1, "info replication").contains("replica_announced:1"));
+    node.send(1, "config set replica-announced no");
+    assert!(node.send(1, "info replication").contains("replica_announced:0"));
 }

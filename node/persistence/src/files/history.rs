@@ -136,13 +136,13 @@ fn parse(name: &str) -> Option<(ReplicationId, Offset, bool)> {
 /// Which of `files`, the oldest first, must go. `free_bytes` is the room left on the disk; what a reader wants that has come
 /// to `wanted_from` stays, up to the hard limit.
 #[must_use]
-pub fn surplus<'a>(
-    files: &'a [HistoryFile],
+pub fn surplus(
+    files: &[HistoryFile],
     limits: HistoryLimits,
     now: UnixMillis,
     free_bytes: Option<u64>,
     wanted_from: Option<NextOffset>,
-) -> Vec<&'a HistoryFile> {
+) -> Vec<&HistoryFile> {
     let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let room = free_bytes.map_or(u64::MAX, |free| free.saturating_add(bytes) / 100 * FREE_SHARE_PERCENT);
     let (bytes_max, bytes_hard_max) = (limits.bytes_max.min(room), limits.hard_max().min(room));

@@ -12,6 +12,7 @@
 //!   since, and not before it lies there whole;
 //! * an increment that no manifest names yet is found by its name and its side data ([`recover`]).
 
+pub mod bases;
 pub mod history;
 mod publish;
 pub mod reading;

@@ -23,7 +23,7 @@ use super::format::{
     type_word, value_type,
 };
 use super::source::{Source, Text, damaged};
-use super::{CheckEvent, DecodeOptions, RdbError, RdbSummary};
+use super::{CheckEvent, DecodeOptions, RdbError, RdbSummary, StreamPosition};
 pub use workers::Worker;
 use workers::Workers;
 
@@ -113,7 +113,7 @@ pub(super) fn decode_value(
     decoder.flush()
 }
 
-fn read_magic(source: &mut Source<'_>) -> Result<(Dialect, u32), RdbError> {
+pub(super) fn read_magic(source: &mut Source<'_>) -> Result<(Dialect, u32), RdbError> {
     let magic: [u8; MAGIC_BYTES] = source.array()?;
     let (dialect, digits, versions) = match (magic.strip_prefix(b"REDIS"), magic.strip_prefix(b"VALKEY")) {
         (Some(digits), _) => (Dialect::Redis, digits, REDIS_VERSIONS),
@@ -147,7 +147,7 @@ enum Usage {
 /// Who is told what is read; there is one only in a check.
 type Observer<'a> = &'a mut dyn FnMut(CheckEvent<'_>);
 
-struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     source: Source<'a>,
     keyspace: &'a mut Keyspace,
     options: DecodeOptions<'a>,
@@ -181,7 +181,7 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(
+    pub(super) fn new(
         source: Source<'a>,
         keyspace: &'a mut Keyspace,
         options: DecodeOptions<'a>,
@@ -206,6 +206,23 @@ impl<'a> Decoder<'a> {
             places: Vec::new(),
             name: Vec::new(),
             field: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Decoder<'a> {
+    /// Reads AUX fields up to what else there is: the position and the seed that they state.
+    pub(super) fn read_notes(
+        &mut self,
+        observer: Observer<'a>,
+    ) -> Result<(Option<StreamPosition>, Option<HashSeed>), RdbError> {
+        self.observer = Some(observer);
+        loop {
+            let at = self.source.position();
+            if self.source.byte()? != opcode::AUX {
+                return Ok((self.stated.position(), self.summary.seed));
+            }
+            self.read_aux(at)?;
         }
     }
 }

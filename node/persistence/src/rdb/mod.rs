@@ -16,6 +16,7 @@ mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod head;
 mod options;
 mod sink;
 mod source;
@@ -31,6 +32,7 @@ use thiserror::Error;
 
 pub use check::{CheckEvent, check};
 pub use decode::Worker;
+pub use head::{RdbHead, read_head, verify_checksum};
 pub use options::{DecodeOptions, EncodeOptions, LocalFile, RdbTarget, StreamPosition};
 pub use summary::{RdbSummary, Skipped};
 

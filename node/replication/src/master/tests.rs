@@ -46,7 +46,10 @@ fn full_syncs_wait_for_their_token() {
     core.handle_lost(replica(3));
     assert_eq!(core.poll_admitted(), None, "who is gone is not admitted");
     assert_eq!(attach(&mut core, 4, Wanted::Everything), full(true));
-    assert_eq!(core.counters(), SyncCounters { full: 5, partial_ok: 0, partial_err: 0 });
+    assert_eq!(
+        core.counters(),
+        SyncCounters { full: 5, partial_ok: 0, partial_err: 0, ..SyncCounters::default() }
+    );
 }
 
 #[test]
@@ -74,7 +77,10 @@ fn history_counts_once_it_is_granted_or_refused() {
         reason.to_string().contains("wanted 500, which history could not serve, have 300..1200"),
         "{reason}"
     );
-    assert_eq!(core.counters(), SyncCounters { full: 1, partial_ok: 1, partial_err: 1 });
+    assert_eq!(
+        core.counters(),
+        SyncCounters { full: 1, partial_ok: 1, partial_err: 1, ..SyncCounters::default() }
+    );
     assert_eq!(core.handle_history_refused(replica(9), NextOffset::new(500), log()), None);
 }
 
@@ -138,4 +144,19 @@ fn the_upstreams_word_on_the_lineage_reaches_the_sub_replicas() {
     assert_eq!(core.lineage().second(), Some((id(1), NextOffset::new(1201))));
     assert_eq!(core.replace_lineage(Lineage::new(id(3))), [replica(1)]);
     assert_eq!(core.lineage(), &Lineage::new(id(3)));
+}
+
+#[test]
+fn each_rung_is_counted_apart_with_its_bytes() {
+    let mut core = MasterCore::new(Lineage::new(id(1)), 1);
+    core.handle_rung_taken(Rung::Continue, ByteCount::new(10));
+    core.handle_rung_taken(Rung::Continue, ByteCount::new(5));
+    let _ = attach(&mut core, 1, Wanted::Everything);
+    core.handle_payload_begin(replica(1), Rung::Snapshot);
+    core.handle_payload_sent(replica(1), ByteCount::new(7));
+    core.handle_payload_sent(replica(2), ByteCount::new(9));
+    let counters = core.counters();
+    assert_eq!(counters.of(Rung::Continue), RungCount { syncs: 2, bytes: ByteCount::new(15) });
+    assert_eq!(counters.of(Rung::Snapshot), RungCount { syncs: 1, bytes: ByteCount::new(7) });
+    assert_eq!(counters.of(Rung::Base), RungCount::default());
 }

@@ -64,6 +64,7 @@ impl ReplicaSide {
                 listening_port: 7001,
                 announce_ip: None,
                 version: None,
+                is_failover: false,
             },
             upstream: None,
             follower: None,

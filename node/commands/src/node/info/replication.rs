@@ -13,6 +13,9 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
         upstream(source, lines);
     }
     lines.add("connected_slaves", status.replicas.len());
+    if let Some(good) = engine.good_replicas() {
+        lines.add("min_slaves_good_slaves", good);
+    }
     for (index, replica) in status.replicas.iter().enumerate() {
         let lag = seconds_since(engine.now, replica.acked_at);
         lines.add(
@@ -25,7 +28,7 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
     }
     let offset = engine.log.offset();
     let hot_bytes = offset.next().get().saturating_sub(status.hot_first.get());
-    lines.add("master_failover_state", "no-failover");
+    lines.add("master_failover_state", status.failover.info_name());
     lines.add("master_replid", status.replid);
     lines.add("master_replid2", status.replid2);
     lines.add("master_repl_offset", offset);
@@ -71,7 +74,7 @@ fn upstream(source: &Source<'_>, lines: &mut Lines<'_>) {
     }
     lines.add("slave_priority", settings.replica_priority);
     lines.add("slave_read_only", u8::from(settings.replica_read_only));
-    lines.add("replica_announced", 1);
+    lines.add("replica_announced", u8::from(settings.is_on("replica-announced")));
 }
 
 fn seconds_since(now: UnixMillis, then: UnixMillis) -> i64 {

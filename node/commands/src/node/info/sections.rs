@@ -3,7 +3,11 @@
 use rejoin_protocol::DbIndex;
 
 use super::{Lines, Source};
-use crate::{node::saving::RunningSave, session::connection::REDIS_VERSION, table};
+use crate::{
+    node::{saving::RunningSave, status::RUNG_NAMES},
+    session::connection::REDIS_VERSION,
+    table,
+};
 
 pub(super) fn server(source: &Source<'_>, lines: &mut Lines<'_>) {
     let (engine, status) = (source.engine, &source.engine.status);
@@ -98,9 +102,13 @@ pub(super) fn stats(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("instantaneous_input_repl_kbps", kbps(rates.repl_input_bytes.per_second()));
     lines.add("instantaneous_output_repl_kbps", kbps(rates.repl_output_bytes.per_second()));
     lines.add("rejected_connections", stats.connections_rejected);
-    lines.add("sync_full", status.sync_full);
-    lines.add("sync_partial_ok", status.sync_partial_ok);
-    lines.add("sync_partial_err", status.sync_partial_err);
+    lines.add("sync_full", status.syncs.full);
+    lines.add("sync_partial_ok", status.syncs.partial_ok);
+    lines.add("sync_partial_err", status.syncs.partial_err);
+    for (name, rung) in RUNG_NAMES.iter().zip(&status.syncs.rungs) {
+        lines.add(&format!("sync_{name}"), rung.syncs);
+        lines.add(&format!("sync_{name}_bytes"), rung.bytes);
+    }
     lines.add("expired_keys", stats.expired_keys);
     lines.add("expired_stale_perc", format_args!("{:.2}", stats.expired_stale_percent));
     lines.add("expired_time_cap_reached_count", stats.expire_cycles_cut);

@@ -1,0 +1,185 @@
+//! Full syncs of the node as a master: shared by all who arrive together, at the pace of each, out of a base where one lies
+//! on disk.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rejoin_chaos::client::Client;
+use rejoin_chaos::replication::{ensure_same_data, follow, info_number, wait_for_link};
+use rejoin_chaos::servers::{Binary, Server, ServerKind};
+use rejoin_chaos::wait;
+
+const SNAPSHOT: &str = "Starting snapshot for SYNC";
+const BASE: &str = "Full resync from the base on disk";
+
+fn start(kind: ServerKind, options: &[&str]) -> Server {
+    let binary = if kind == ServerKind::Node { Binary::node(None) } else { Binary::stock(kind) }.unwrap();
+    Server::start(&binary, options).unwrap()
+}
+
+fn log_of(server: &Server) -> String {
+    fs::read_to_string(server.log_path()).unwrap()
+}
+
+fn count(server: &Server, words: &str) -> usize {
+    log_of(server).matches(words).count()
+}
+
+/// Keys of every type, in two databases, some with a time to live; about `kilobytes` of strings besides.
+fn write(client: &mut Client, prefix: &str, kilobytes: usize) {
+    let key = |name: &str| format!("{prefix}:{name}");
+    let mut queued = 0;
+    for db in ["7", "0"] {
+        for command in [
+            vec!["SELECT".to_owned(), db.to_owned()],
+            vec!["SET".to_owned(), key("int"), "12345".to_owned(), "EX".to_owned(), "10000".to_owned()],
+            vec!["RPUSH".to_owned(), key("list"), "a".to_owned(), "b".to_owned()],
+            vec!["HSET".to_owned(), key("hash"), "f".to_owned(), "v".to_owned()],
+            vec!["SADD".to_owned(), key("set"), "1".to_owned(), "x".to_owned()],
+            vec![
+                "ZADD".to_owned(),
+                key("sorted"),
+                "1.5".to_owned(),
+                "m".to_owned(),
+                "-inf".to_owned(),
+                "n".to_owned(),
+            ],
+        ] {
+            client.queue(&command);
+            queued += 1;
+        }
+    }
+    for n in 0..kilobytes {
+        client.queue(&["SET", &key(&n.to_string()), &format!("{n:->1000}")]);
+        queued += 1;
+    }
+    client.flush().unwrap();
+    client.skip_replies(queued).unwrap();
+}
+
+/// A master whose log is on disk, with a base of about 4 MB.
+fn master_with_base() -> Server {
+    let options = [
+        ["--appendonly", "yes"],
+        ["--repl-backlog-size", "1mb"],
+        ["--auto-aof-rewrite-percentage", "0"],
+        // So that the base is as large as the data.
+        ["--rdbcompression", "no"],
+    ]
+    .concat();
+    let master = start(ServerKind::Node, &options);
+    let mut client = master.client().unwrap();
+    write(&mut client, "before", 4_000);
+    client.ask(&["BGREWRITEAOF"]).unwrap();
+    wait::until("the base", || Ok(base_of(&master).is_some())).unwrap();
+    wait::until("the end of the rewrite", || {
+        Ok(info_number(&master, "persistence", "aof_rewrite_in_progress")? == 0)
+    })
+    .unwrap();
+    master
+}
+
+fn base_of(master: &Server) -> Option<PathBuf> {
+    let listed = fs::read_dir(master.dir().join("appendonlydir")).ok()?;
+    let mut paths = listed.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.find(|path| path.to_string_lossy().ends_with(".base.rdb"))
+}
+
+#[test]
+fn a_base_and_the_log_since_make_a_full_sync_without_a_snapshot() {
+    let master = master_with_base();
+    let mut client = master.client().unwrap();
+    // More than memory holds of the log, and less than the base has.
+    write(&mut client, "since", 2_000);
+    let kinds = [ServerKind::Redis70, ServerKind::Node, ServerKind::Valkey91, ServerKind::Redis62];
+    let replicas: Vec<Server> = kinds.into_iter().map(|kind| start(kind, &[])).collect();
+    for replica in &replicas {
+        follow(replica, master.port()).unwrap();
+    }
+    write(&mut client, "meanwhile", 100);
+    for replica in &replicas {
+        wait_for_link(replica).unwrap();
+        ensure_same_data(&master, replica).unwrap_or_else(|error| panic!("{error:#}\n{}", master.log_tail()));
+    }
+    assert_eq!((count(&master, BASE), count(&master, SNAPSHOT)), (kinds.len(), 0), "{}", log_of(&master));
+}
+
+#[test]
+fn a_base_that_is_damaged_or_too_old_is_sent_to_nobody() {
+    let master = master_with_base();
+    let mut client = master.client().unwrap();
+    let base = base_of(&master).unwrap();
+    let whole = fs::read(&base).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 0x20;
+    fs::write(&base, &damaged).unwrap();
+    let replica = start(ServerKind::Redis70, &[]);
+    follow(&replica, master.port()).unwrap();
+    ensure_same_data(&master, &replica).unwrap();
+    assert_eq!((count(&master, BASE), count(&master, SNAPSHOT)), (0, 1), "{}", log_of(&master));
+    assert_eq!(count(&master, "a base on disk is damaged and is sent to nobody"), 1);
+
+    fs::write(&base, &whole).unwrap();
+    write(&mut client, "since", 5_000);
+    let replica = start(ServerKind::Node, &[]);
+    follow(&replica, master.port()).unwrap();
+    ensure_same_data(&master, &replica).unwrap();
+    assert_eq!((count(&master, BASE), count(&master, SNAPSHOT)), (0, 2), "{}", log_of(&master));
+    assert_eq!(count(&master, "bytes of log since the base of"), 1, "{}", log_of(&master));
+}
+
+/// A connection that asks for everything, as a replica does.
+fn ask_for_everything(master: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", master.port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(b"REPLCONF capa eof capa psync2\r\n").unwrap();
+    let mut ok = [0; 5];
+    stream.read_exact(&mut ok).unwrap();
+    stream.write_all(b"PSYNC ? -1\r\n").unwrap();
+    stream
+}
+
+/// Reads a payload that is marked, to its mark; how many bytes.
+fn read_payload(stream: &mut TcpStream) -> usize {
+    let mut all = Vec::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "closed after {} bytes", all.len());
+        all.extend_from_slice(&piece[..count]);
+        let head = all.windows(5).take(1000).position(|window| window == b"$EOF:");
+        let Some(mark) = head.and_then(|at| all.get(at + 5..at + 45)) else { continue };
+        let payload = &all[head.unwrap() + 47..];
+        if payload.ends_with(mark) {
+            return payload.len();
+        }
+    }
+}
+
+#[test]
+fn ten_that_arrive_together_share_a_snapshot_and_one_that_does_not_read_holds_up_nobody() {
+    let options = ["--appendonly", "no", "--repl-history", "no", "--repl-diskless-sync-delay", "1"];
+    let master = start(ServerKind::Node, &options);
+    write(&mut master.client().unwrap(), "key", 60_000);
+    let mut stuck = ask_for_everything(&master);
+    let mut raw: Vec<TcpStream> = (0..7).map(|_| ask_for_everything(&master)).collect();
+    let replicas = [start(ServerKind::Redis70, &[]), start(ServerKind::Node, &[])];
+    for replica in &replicas {
+        follow(replica, master.port()).unwrap();
+    }
+    let sizes: Vec<usize> = raw.iter_mut().map(read_payload).collect();
+    assert!(sizes.iter().all(|size| *size == sizes[0] && *size > 50_000_000), "{sizes:?}");
+    for replica in &replicas {
+        ensure_same_data(&master, replica).unwrap();
+    }
+    // It has read nothing so far, and now gets what the others got.
+    assert_eq!(read_payload(&mut stuck), sizes[0]);
+    let log = log_of(&master);
+    assert!(count(&master, SNAPSHOT) <= 2, "a snapshot, and one for those that came late: {log}");
+    assert!(log.contains("reads slower than others that share its snapshot"), "{log}");
+}
