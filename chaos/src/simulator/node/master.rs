@@ -566,7 +566,10 @@ impl Node {
                 feeding.payload = Payload::Gathering(at);
             }
         }
+        let durable = |id: &ReplicaId| self.master.sessions.get(id).map(|one| one.session.offset_fsynced());
         let replicas = self.master.core.replicas().map(|replica| ReplicaStatus {
+            id: replica.id,
+            offset_durable: durable(&replica.id).unwrap_or_default(),
             ip: replica.ip.clone(),
             port: replica.port,
             state: replica.state.info_name(),

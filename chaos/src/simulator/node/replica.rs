@@ -129,6 +129,7 @@ impl Node {
             listening_port: PORT_BASE + self.id as u16,
             announce_ip: None,
             version: None,
+            is_failover: false,
         };
         let upstream = Some(Upstream::new(now, settings, wanted));
         self.replica.link = Some(Link { conn, epoch, upstream, follower: None, input: Vec::new() });
@@ -346,9 +347,7 @@ impl Node {
         let Some(Link { follower: Some((follower, input)), .. }) = &mut self.replica.link else { return };
         let arrived = if is_early { input.pending_bytes() } else { 0 };
         follower.handle_applied(visible.advance(ByteCount::of(arrived)));
-        if let Some(durable) = durable {
-            follower.handle_durable(durable.min(visible));
-        }
+        follower.handle_durable(durable.map(|durable| durable.min(visible)));
     }
 
     /// Sends the master what there is for it.
