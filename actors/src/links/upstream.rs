@@ -51,7 +51,10 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Runs the link until the shard has its stream; an error is why it was lost before.
 pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
     let endpoint = Endpoint::new(link.address.host.clone(), link.address.port);
+    tracing::info!("Connecting to MASTER {endpoint}");
+    tracing::info!("MASTER <-> REPLICA sync started");
     let mut dialled = context.transport.dial(&endpoint).await?;
+    tracing::info!("Non blocking connect for SYNC fired the event.");
     let stream = dialled.open(Lane::Control)?;
     let (answer, position) = oneshot::channel();
     context.reports.shard.send(ShardMessage::Position { answer }).await?;
@@ -64,7 +67,7 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
             tracing::info!("Trying a partial resynchronization (request {replid}:{from}).");
         }
         Wanted::Everything | Wanted::LegacySync => {
-            tracing::info!("Partial resynchronization not possible (we hold nothing yet)");
+            tracing::info!("Partial resynchronization not possible (no cached master)");
         }
     }
     let settings = UpstreamSettings {

@@ -3,7 +3,7 @@
 use rejoin_commands::node::status::{ReplicaStatus, SyncStatus, UpstreamStatus};
 use rejoin_keyspace::{Keyspace, Snapshot};
 use rejoin_persistence::{log::Cursor, rdb::StreamPosition};
-use rejoin_protocol::{DbIndex, Epoch, NextOffset, Offset, ReplicationId};
+use rejoin_protocol::{DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{Divergence, FirstAck, Lineage, MasterAddress, Position};
 use rejoin_transports::DetachedStream;
 use tokio::sync::oneshot;
@@ -164,8 +164,6 @@ pub struct SnapshotTaken {
 /// What INFO tells of our replicas.
 #[derive(Clone, Debug)]
 pub struct MasterStatus {
-    /// The name of the stream that ours continued.
-    pub second: Option<(ReplicationId, NextOffset)>,
     /// Replicas.
     pub replicas: Vec<ReplicaStatus>,
     /// How they were brought in step.

@@ -219,7 +219,8 @@ impl Shard {
     fn position(&self) -> Option<Position> {
         // What was applied and waits for the log is not to be sent again.
         let offset = self.visible().advance(ByteCount::of(self.unwritten.len()));
-        (self.has_masters_stream || offset > Offset::ZERO)
+        // Who is to take our place holds it, and be it nothing.
+        (self.has_masters_stream || offset > Offset::ZERO || self.engine.is_failing_over())
             .then_some(Position { replid: self.lineage.current(), offset })
     }
 
@@ -262,6 +263,7 @@ impl Shard {
         if !self.is_following(following) || !self.lineage.adopt(replid, at) {
             return;
         }
+        tracing::info!("Master replication ID changed to {replid}");
         self.show_lineage();
         self.rename_log();
         let name = self.log.begin_name();

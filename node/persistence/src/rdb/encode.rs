@@ -54,7 +54,8 @@ pub(super) fn encode(
         sink.compress();
     }
     let mut progress = Progress { keys: 0, shown: options.progress };
-    for (index, database) in snapshot.into_databases() {
+    let databases = if options.omits_keys { Vec::new() } else { snapshot.into_databases() };
+    for (index, database) in databases {
         write_database(&mut sink, index, database, target, usage.as_ref(), &mut progress)?;
     }
     progress.show();

@@ -50,6 +50,8 @@ pub struct EncodeOptions<'a> {
     /// A node of our kind may be among the readers (`target.psync2` must be set): the seed of the hash in whose order the
     /// keys stand goes along, as in a file of ours.
     pub states_seed: bool,
+    /// No keys are written: the reader wants only what else there is.
+    pub omits_keys: bool,
     /// Strings of more than 20 bytes are compressed where that makes them shorter (`rdbcompression`).
     pub compresses: bool,
     /// A checksum of zeros, which means that there is none (`rdbchecksum no`).
@@ -67,6 +69,7 @@ impl EncodeOptions<'_> {
             position,
             file: None,
             states_seed: false,
+            omits_keys: false,
             compresses: false,
             omits_checksum: false,
             progress: None,
