@@ -22,4 +22,5 @@ pub mod main_job;
 pub mod proxy;
 pub mod replication;
 pub mod servers;
+pub mod simulator;
 pub mod wait;

@@ -1,12 +1,13 @@
 //! `rejoin-chaos`: experiments on real server processes. The work is in the library; this is its command line.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use rejoin_chaos::servers::{self, Binary};
-use rejoin_chaos::{bad_input, bench, differential, main_job};
+use rejoin_chaos::{bad_input, bench, console, differential, main_job, simulator};
 
 /// Runs the Rejoin node beside real Redis and Valkey servers, mistreats it, and compares.
 ///
@@ -69,6 +70,29 @@ enum Command {
     /// The node must stay alive, serve others meanwhile, keep its memory below each case's bound and its old data,
     /// and complain in the words of redis-server 7.0, which gets the same requests.
     BadInput,
+    /// Worlds made from seeds: masters, replicas and clients on the node's own machines, with faults of links, disks,
+    /// processes and power, under virtual time. No process is started.
+    ///
+    /// A world that breaks a promise is printed with the command that runs it again.
+    Simulate(SimulateOptions),
+}
+
+#[derive(Args)]
+struct SimulateOptions {
+    /// The world of one seed.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// The worlds of many seeds, the last one not included.
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..1000")]
+    seeds: Range<u64>,
+    /// Print what happens, line by line.
+    #[arg(long)]
+    trace: bool,
+}
+
+fn seeds(text: &str) -> Result<Range<u64>> {
+    let (first, end) = text.split_once("..").context("two numbers with '..' between them")?;
+    Ok(first.parse()?..end.parse()?)
 }
 
 #[derive(Args)]
@@ -148,6 +172,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    if let Command::Simulate(options) = &cli.command {
+        return simulate(options);
+    }
     servers::end_all_on_signal()?;
     let node = Binary::node(cli.node.node_binary.as_deref())?;
     match cli.command {
@@ -169,7 +196,24 @@ fn run(cli: Cli) -> Result<()> {
             bench::run_masters(&plan, &node)?;
         }
         Command::BadInput => bad_input::run(&node)?,
+        Command::Simulate(_) => {}
     }
+    Ok(())
+}
+
+fn simulate(options: &SimulateOptions) -> Result<()> {
+    let prints: Option<fn(&str)> = options.trace.then_some(|line| console::say(line));
+    let seeds = options.seed.map_or(options.seeds.clone(), |seed| seed..seed + 1);
+    let mut summary = simulator::Summary::default();
+    for seed in seeds {
+        let outcome = simulator::run(seed, None, prints);
+        if outcome.broken.is_some() && !options.trace {
+            console::say(&outcome.last_lines);
+        }
+        summary.add(seed, outcome);
+    }
+    console::say(&summary.to_string());
+    ensure!(summary.failures.is_empty(), "{} worlds broke a promise", summary.failures.len());
     Ok(())
 }
 

@@ -100,6 +100,11 @@ impl Shard {
         // What could not be written yet stands before what the master will send.
         self.unwritten.extend_from_slice(self.engine.log.bytes());
         self.engine.log.clear();
+        // Who follows goes on in the database that the stream has selected, whoever wrote it.
+        let selected = self.engine.log.selected().filter(|_| self.engine.role == Role::Master);
+        if let Some((session, db)) = self.engine.sessions.get_mut(MASTER_SESSION).zip(selected) {
+            session.db = db;
+        }
         self.engine.role = Role::Replica;
         let unblocked = self.engine.unblock_all();
         for &client in &unblocked {

@@ -101,11 +101,13 @@ fn begin_to_write(
     shard.engine.role = role;
     shard.engine.reset_stats();
     shard.sets_begun += 1;
-    let strays = files.strays();
+    // Before anything is appended: files to come may have their names.
+    if let Err(error) = files.strays().carry_out(&**files.storage()) {
+        tracing::warn!("Files of the log that are not needed stay: {}", crate::words_of(&error));
+    }
     let disk = DiskLog::new(files, reports, lock, Keeps::All, shard.sets_begun)
         .map_err(|error| format!("no thread for the disk: {error}"))?;
     shard.engine.status.log.is_on = true;
-    disk.retire(strays);
     shard.disk = Some(disk);
     Ok(())
 }
@@ -508,7 +510,9 @@ impl Shard {
         self.log.append(tail);
         self.log.publish();
         self.engine.status.hot_first = self.log_handle.first_held();
-        self.engine.log.restart(place.offset, Some(place.db));
+        // The first write says its database: where the stream was given a new name just before the process ended, those who
+        // follow it under the old one may have another selected.
+        self.engine.log.restart(place.offset, None);
         self.begin_file(place.db);
         self.control.replace_lineage(ReplaceLineage { lineage: self.lineage.clone(), name });
         if let Some(GoneOn { resumed, .. }) = gone_on {

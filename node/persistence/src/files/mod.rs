@@ -229,7 +229,9 @@ impl LogFiles {
         }
     }
 
-    /// What a crash left in the folder: files by our names that no manifest of ours needs.
+    /// What a crash left in the folder: files by our names that no manifest of ours needs. Increments that come behind
+    /// ours are no history: they were cut off, or begun for data that never came. To be carried out before anything is
+    /// appended, since increments to come may have their names.
     #[must_use]
     pub fn strays(&self) -> Retired {
         let listed = self.storage.list(&self.options.folder).unwrap_or_default();
@@ -255,8 +257,17 @@ impl LogFiles {
             .filter(|name| is_ours(name) && !is_needed(name))
             .collect();
         strays.sort_unstable();
-        let files = strays.into_iter().map(|name| self.options.folder.join(name)).collect();
-        Retired { history: self.options.history.clone(), files, gone: Vec::new() }
+        let last = self.manifest.increments.last().map_or(0, |last| last.seq);
+        let (gone, files): (Vec<_>, Vec<_>) =
+            strays.into_iter().partition(|name| self.increment_seq(name).is_some_and(|seq| seq > last));
+        let in_folder =
+            |names: Vec<String>| names.iter().map(|name| self.options.folder.join(name)).collect();
+        Retired { history: self.options.history.clone(), files: in_folder(files), gone: in_folder(gone) }
+    }
+
+    /// The number of an increment, by its name.
+    fn increment_seq(&self, name: &str) -> Option<i64> {
+        name.strip_prefix(&self.options.name)?.strip_prefix('.')?.strip_suffix(".incr.aof")?.parse().ok()
     }
 
     /// Files of an older set that nothing will need any more: where no base is awaited, they go at once.

@@ -68,6 +68,8 @@ pub enum LogFlaw {
 pub struct FoundLog {
     manifest: Manifest,
     bytes_lost: u64,
+    /// Segments behind the place where a power loss has cut the log.
+    cut: Vec<PathBuf>,
     /// The base, with its length.
     pub base: Option<(PathBuf, u64)>,
     /// The increments, in order.
@@ -125,9 +127,10 @@ pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<F
         .map(|file| with_length(storage, path_of(file)))
         .collect::<Result<Vec<_>, _>>()?;
     let bytes_found: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+    let mut cut = Vec::new();
     let increments = match segments_of_ours(storage, options, &files)? {
         Ok(segments) => {
-            manifest.increments.truncate(segments.len());
+            cut = manifest.increments.split_off(segments.len()).iter().map(path_of).collect();
             Increments::Ours(segments)
         }
         Err(why) => Increments::Foreign { files, why },
@@ -137,7 +140,7 @@ pub fn look(storage: &dyn Storage, options: &LogFilesOptions) -> Result<Option<F
         Increments::Foreign { .. } => bytes_found,
     };
     let bytes_lost = bytes_found.saturating_sub(bytes_kept);
-    Ok(Some(FoundLog { manifest, bytes_lost, base, increments }))
+    Ok(Some(FoundLog { manifest, bytes_lost, cut, base, increments }))
 }
 
 fn with_length(storage: &dyn Storage, path: PathBuf) -> Result<(PathBuf, u64), LogFlaw> {
@@ -290,7 +293,8 @@ fn lose_what_was_not_safe(
     for number in 0..segments.len() {
         let segment = &mut segments[number];
         let verified = segment.verified()?;
-        if verified == segment.end_present() && verified == segment.stated.end {
+        let is_begun = segment.synced > segment.head.start || segment.has_preamble()?;
+        if verified == segment.end_present() && verified == segment.stated.end && is_begun {
             continue;
         }
         segment.bytes = segment.place(verified);
@@ -421,11 +425,16 @@ impl FoundLog {
             .map(|segment| segment.files(&*storage))
             .collect::<io::Result<Vec<_>>>()
             .map_err(failed)?;
-        let mut files = LogFiles::resume(storage, options, manifest, writer, place, sizes, unsynced);
-        if was_closed {
-            // Redis 8 would believe an end that the file has outgrown.
+        let mut files = LogFiles::resume(storage.clone(), options, manifest, writer, place, sizes, unsynced);
+        if was_closed || !self.cut.is_empty() {
+            // Redis 8 would believe an end that the file has outgrown; and no manifest may name what is gone.
             files.publish().map_err(failed)?;
         }
+        // They are no history, and the segments to come may have their names.
+        self.cut
+            .iter()
+            .try_for_each(|path| super::publish::remove_segment(&*storage, path))
+            .map_err(failed)?;
         if !is_safe {
             let shared = verified.min(border);
             let mut ancestors = stream.ancestors;

@@ -283,6 +283,69 @@ fn after_a_power_loss_what_was_synced_is_there_and_the_stream_has_a_new_name() {
     }
 }
 
+/// What a start does with files that nobody needs.
+fn tidy(storage: &SimulatedStorage, files: &LogFiles) {
+    files.strays().carry_out(storage).unwrap();
+    let is_history = |file: &history::HistoryFile| matches!(file.kind, history::HistoryKind::Segment(_));
+    let kept = history::list(storage, Path::new("replhistory")).unwrap_or_default();
+    for file in kept.iter().filter(|file| is_history(file)) {
+        assert!(file.offset < files.end(), "{} lies behind the end {}", file.path.display(), files.end());
+    }
+}
+
+#[test]
+fn what_a_power_loss_cut_off_is_no_history_and_does_not_come_back() {
+    for (seed, appends) in (0..60).flat_map(|seed| [3, 25, 40].map(|appends| (seed, appends))) {
+        let storage = SimulatedStorage::new();
+        let mut model = Model::default();
+        let mut files = begin(&storage).unwrap();
+        for _ in 0..appends {
+            model.append(&mut files).unwrap();
+            if model.borders.len() == 20 {
+                model.sync(&mut files).unwrap();
+            }
+        }
+        drop(files);
+        let first = storage.power_loss(seed);
+        let Some((files, resumed)) = restart(&first, &model, model.synced) else { continue };
+        tidy(&first, &files);
+        let at = resumed.place.offset;
+        drop(files);
+        // Nothing was synced since. What is there is what was there, and no stranger's.
+        let again = first.power_loss(seed + 1000);
+        let (files, resumed) = restart(&again, &model, at.get()).unwrap();
+        assert_eq!(resumed.place.offset, at, "seed {seed}, {appends} appends");
+        tidy(&again, &files);
+    }
+}
+
+#[test]
+fn a_lost_append_whose_place_was_taken_is_no_damage() {
+    for crash in 1..12 {
+        let storage = SimulatedStorage::new();
+        let mut model = Model::default();
+        let mut files = begin(&storage).unwrap();
+        model.append(&mut files).unwrap();
+        storage.fail(Fault::crash().at(crash));
+        while model.append(&mut files).is_ok() {}
+        drop(files);
+        let mut found = storage.kill();
+        // Another one takes its place, and each process dies after one append.
+        for number in 0..4 {
+            let (mut files, _) = restart(&found, &model, model.acknowledged).unwrap();
+            model.bytes.truncate(files.end().get() as usize);
+            model.borders.retain(|border| *border <= files.end().get());
+            let unit = format!("*1\r\n$9\r\nother {number:03}\r\n").into_bytes();
+            files.append(&unit, None, NOW).unwrap();
+            model.bytes.extend_from_slice(&unit);
+            model.borders.push(model.bytes.len() as u64);
+            model.acknowledged = model.bytes.len() as u64;
+            drop(files);
+            found = found.kill();
+        }
+    }
+}
+
 #[test]
 fn an_append_that_fails_was_never_there_and_the_next_one_is_whole() {
     let whole = SimulatedStorage::new();

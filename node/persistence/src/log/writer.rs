@@ -53,8 +53,9 @@ impl HotLog {
         Self::with_block_bytes(start, budget, BLOCK_BYTES)
     }
 
-    /// As [`HotLog::new`], with blocks of another capacity.
-    pub(super) fn with_block_bytes(start: Offset, budget: ByteCount, block_bytes: usize) -> Self {
+    /// As [`HotLog::new`], with blocks of another capacity: for tests and simulation, where little data is to fill many.
+    #[must_use]
+    pub fn with_block_bytes(start: Offset, budget: ByteCount, block_bytes: usize) -> Self {
         let meter = Arc::new(BlockMeter::default());
         let tail = BlockWriter::new(start, block_bytes, &meter);
         let first_end = tail.block().end();

@@ -143,6 +143,9 @@ impl SegmentWriter {
         writer.write_end(SegmentState::Open)?;
         writer.file.write_all_at(0, &preamble(writer.head.db))?;
         writer.file.set_len(writer.bytes())?;
+        // Nor may it bring back what is cut off here, or take what a killed process did not come to syncing: the one would
+        // look like a stranger's, the other may be with replicas by then.
+        writer.file.sync()?;
         writer.side.set_len(writer.marks_end)?;
         writer.side.write_all_at(0, &writer.head.encode())?;
         // A power loss must not bring back that the log ends here.

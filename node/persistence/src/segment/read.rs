@@ -245,6 +245,9 @@ impl StoredSegment {
     /// The last place at which the bytes are known to be right, from what was synced on: what a power loss has left.
     pub fn verified(&self) -> Result<Offset, SegmentFlaw> {
         let end = self.end_present();
+        if self.synced <= self.head.start && !self.has_preamble()? {
+            return Ok(self.head.start);
+        }
         let (mut good, value) = self.known_before(self.synced.min(end));
         let mut chain = Chain::from_value(value);
         while let Some((at, value)) = self.next_check(good).filter(|(at, _)| *at <= end) {
@@ -255,6 +258,18 @@ impl StoredSegment {
             good = at;
         }
         Ok(good)
+    }
+
+    /// Whether it begins as it was begun.
+    pub(crate) fn has_preamble(&self) -> Result<bool, SegmentFlaw> {
+        let wanted = preamble(self.head.db);
+        let mut found = vec![0; wanted.len()];
+        match self.file.read_exact_at(0, &mut found) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                Err(SegmentFlaw::Io { path: self.path.clone(), error })
+            }
+            read => Ok(read.is_ok() && found == wanted && wanted.len() == self.head.preamble as usize),
+        }
     }
 
     /// Takes the bytes behind `from` up to `to` into the chain.
@@ -396,12 +411,19 @@ impl SegmentReader<'_> {
     pub fn next_piece(&mut self) -> Result<Option<&[u8]>, SegmentFlaw> {
         let segment = self.segment;
         let failed = |error| SegmentFlaw::Io { path: segment.path.clone(), error };
-        if self.at == segment.head.start && segment.bytes >= u64::from(segment.head.preamble) {
-            self.check_preamble()?;
-        }
         let end = segment.end_present();
         if self.at >= end {
             return Ok(None);
+        }
+        // One without a byte behind it may have been made just before a power loss: it is written again.
+        if self.at == segment.head.start && !segment.has_preamble()? {
+            return Err(SegmentFlaw::Damaged {
+                path: segment.path.clone(),
+                from: 0,
+                to: preamble(segment.head.db).len() as u64,
+                stated: 0,
+                computed: 0,
+            });
         }
         let check = segment.next_check(self.at);
         let until = check.map_or(end, |(at, _)| at.min(end));
@@ -417,26 +439,6 @@ impl SegmentReader<'_> {
             self.good = self.at;
         }
         Ok(Some(&self.buffer))
-    }
-
-    fn check_preamble(&self) -> Result<(), SegmentFlaw> {
-        let segment = self.segment;
-        let wanted = preamble(segment.head.db);
-        let mut found = vec![0; wanted.len()];
-        let read = segment.file.read_exact_at(0, &mut found);
-        match read {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                Err(SegmentFlaw::Io { path: segment.path.clone(), error })
-            }
-            Ok(()) if found == wanted && wanted.len() == segment.head.preamble as usize => Ok(()),
-            _ => Err(SegmentFlaw::Damaged {
-                path: segment.path.clone(),
-                from: 0,
-                to: wanted.len() as u64,
-                stated: 0,
-                computed: 0,
-            }),
-        }
     }
 
     /// The last byte of the stream that was given.

@@ -180,7 +180,8 @@ impl SegmentEnd {
         encode_row([self.end.get(), self.chain, turn << 2 | self.state.number()])
     }
 
-    /// The rows, the latest first, each with its turn and its number; what is no end of ours is left out.
+    /// The rows, the latest first, each with its turn and its number; what is no end of ours is left out, and so is the
+    /// end of an append that was lost: one behind an end that was written later.
     pub(super) fn decode(rows: &[u8]) -> Vec<EndRow> {
         let row = |(row, bytes): (usize, &[u8])| {
             let [end, chain, turn] = decode_row(bytes)?;
@@ -190,6 +191,12 @@ impl SegmentEnd {
         let mut rows: Vec<EndRow> =
             rows.chunks(ROW_BYTES).take(END_ROWS).enumerate().filter_map(row).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.turn));
+        let mut lowest = Offset::new(u64::MAX);
+        rows.retain(|row| {
+            let is_kept = row.end.end <= lowest;
+            lowest = lowest.min(row.end.end);
+            is_kept
+        });
         rows
     }
 }
@@ -315,6 +322,15 @@ mod tests {
         }
         assert_eq!(SegmentEnd::decode(&[0; END_ROWS * ROW_BYTES]), []);
         assert_eq!(Mark::decode(&[0; ROW_BYTES]), None, "a hole is no mark");
+    }
+
+    #[test]
+    fn the_end_of_a_lost_append_is_none() {
+        let end = |end| SegmentEnd { end: Offset::new(end), chain: 5, state: SegmentState::Open };
+        // Byte 78 was lost, the log went on from 70, and has other bytes by now.
+        let rows = [end(78).encode(4), end(70).encode(5), end(90).encode(6)].concat();
+        let ends: Vec<u64> = SegmentEnd::decode(&rows).iter().map(|row| row.end.end.get()).collect();
+        assert_eq!(ends, [90, 70]);
     }
 
     #[test]

@@ -101,10 +101,17 @@ impl Disk {
     }
 
     pub(super) fn close(&mut self, id: FileId) {
-        if let Some(file) = self.files.get_mut(&id) {
-            file.handles -= 1;
+        let Some(file) = self.files.get_mut(&id) else { return };
+        file.handles -= 1;
+        if file.handles == 0 && !self.is_named(id) {
+            self.files.remove(&id);
         }
-        self.drop_unused();
+    }
+
+    /// Whether a name leads to a file, or could after a power loss.
+    fn is_named(&self, id: FileId) -> bool {
+        let mut named = self.names.files.values().chain(self.durable.files.values());
+        named.any(|named| *named == id) || self.changes.iter().any(|change| change.what.file() == Some(id))
     }
 
     pub(super) fn rename(&mut self, from: PathBuf, to: PathBuf) -> io::Result<()> {
