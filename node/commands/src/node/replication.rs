@@ -5,6 +5,7 @@ use rejoin_protocol::{
     psync::{Capability, PsyncRequest, ReplconfError, ReplconfOption, ReplconfOptions},
 };
 
+use super::status::ReplicaStatus;
 use crate::{Call, Command, Effect, Failure, Flags, Role, effect::WantedStream};
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
@@ -85,8 +86,9 @@ fn role(call: &mut Call<'_>) -> Result<(), Failure> {
     reply.array(3);
     reply.bulk(b"master");
     reply.integer(offset.get() as i64);
-    reply.array(status.replicas.len());
-    for replica in &status.replicas {
+    let is_online = |replica: &&ReplicaStatus| replica.state == "online";
+    reply.array(status.replicas.iter().filter(is_online).count());
+    for replica in status.replicas.iter().filter(is_online) {
         reply.array(3);
         reply.bulk(replica.ip.as_bytes());
         reply.bulk_integer(i64::from(replica.port));

@@ -117,10 +117,14 @@ fn upstream(state: &'static str) -> UpstreamStatus {
 fn role_and_info_tell_the_place_in_replication() {
     let mut node = Node::new();
     node.engine.status.replicas.push(replica(7));
+    node.engine.status.replicas.push(ReplicaStatus { state: "send_bulk", ..replica(0) });
     assert_eq!(node.send(1, "role"), "*3 $6 master :0 *1 *3 $8 10.0.0.2 $4 7000 $1 7");
     let info = node.send(1, "info replication");
     assert!(
-        info.contains("connected_slaves:1 slave0:ip=10.0.0.2,port=7000,state=online,offset=7,lag=1 "),
+        info.contains(
+            "connected_slaves:2 slave0:ip=10.0.0.2,port=7000,state=online,offset=7,lag=1 \
+             slave1:ip=10.0.0.2,port=7000,state=send_bulk,offset=0,lag=0 "
+        ),
         "{info}"
     );
 

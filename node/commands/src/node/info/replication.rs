@@ -17,7 +17,8 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
         lines.add("min_slaves_good_slaves", good);
     }
     for (index, replica) in status.replicas.iter().enumerate() {
-        let lag = seconds_since(engine.now, replica.acked_at);
+        let is_online = replica.state == "online";
+        let lag = if is_online { seconds_since(engine.now, replica.acked_at) } else { 0 };
         lines.add(
             &format!("slave{index}"),
             format_args!(
