@@ -192,7 +192,7 @@ impl World {
             let fault = self.faults.next_kind(&mut self.chance);
             self.strike(fault)?;
         }
-        if self.steps % DIGEST_STEPS == 0 {
+        if self.steps.is_multiple_of(DIGEST_STEPS) {
             self.check_digests()?;
         }
         Ok(())
@@ -603,11 +603,13 @@ impl World {
 }
 
 fn draw_setup(chance: &mut Chance, planted: Option<Defect>) -> Setup {
-    let mut settings = Settings::default();
-    settings.databases = 4;
-    settings.repl_timeout_seconds = chance.pick(&[2, 4]);
-    settings.repl_ping_period_seconds = 1;
-    settings.repl_backlog_bytes = chance.pick(&[300, 2_000, 20_000, 1 << 20]);
+    let mut settings = Settings {
+        databases: 4,
+        repl_timeout_seconds: chance.pick(&[2, 4]),
+        repl_ping_period_seconds: 1,
+        repl_backlog_bytes: chance.pick(&[300, 2_000, 20_000, 1 << 20]),
+        ..Settings::default()
+    };
     let log = &mut settings.log;
     log.sync = chance.pick(&[SyncPolicy::EverySecond, SyncPolicy::EverySecond, SyncPolicy::Always]);
     log.segment_bytes = chance.pick(&[1_500, 6_000, 1 << 20]);
