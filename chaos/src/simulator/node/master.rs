@@ -78,7 +78,7 @@ struct Feeding {
 enum Reader {
     Memory(Cursor),
     /// What memory has no more; from each segment on, memory is tried first.
-    Files(Bookmark, FileCursor),
+    Files(Bookmark, Box<FileCursor>),
 }
 
 impl Reader {
@@ -294,7 +294,7 @@ impl Node {
         let stream = stream_name_of(self.master.core.lineage());
         let folders = self.folders();
         let cursor = reading::open(&*self.storage, &folders, &stream, bookmark.position(), until);
-        cursor.map(|cursor| Reader::Files(bookmark, cursor)).map_err(|error| error.to_string())
+        cursor.map(|cursor| Reader::Files(bookmark, Box::new(cursor))).map_err(|error| error.to_string())
     }
 
     /// The core, or one with a defect in it.

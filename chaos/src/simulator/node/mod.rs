@@ -80,7 +80,7 @@ pub(crate) enum Report {
     /// A line for the trace.
     Said(String),
     /// A stream begins.
-    Named { replid: ReplicationId, parent: Option<Place>, start: Offset },
+    Named { replid: ReplicationId, parent: Option<Place>, start: Offset, is_own: bool },
     /// Bytes became visible.
     Shown { replid: ReplicationId, from: Offset, bytes: Vec<u8> },
     /// A replica asked, and this was decided.
@@ -317,7 +317,6 @@ impl Node {
     fn carry_out(&mut self, now: Duration, effect: Effect) {
         match effect {
             Effect::AttachReplica { client, wanted } => self.attach_replica(now, client, wanted),
-            Effect::ChangeReplId if !self.is_replica() => self.shift_lineage(now),
             Effect::RewriteLog => self.begin_base(now),
             _ => {}
         }
@@ -375,10 +374,16 @@ impl Node {
         self.step(now, net);
     }
 
+    /// DEBUG CHANGE-REPL-ID.
+    pub(crate) fn take_new_name(&mut self, now: Duration, net: &mut Network) {
+        self.shift_lineage(now);
+        self.step(now, net);
+    }
+
     /// The stream continues under a new name; its first write selects its database anew.
     fn shift_lineage(&mut self, now: Duration) {
         let (replid, at) = (self.chance.replid(), self.visible());
-        self.reports.push(Report::Named { replid, parent: Some(self.place()), start: at });
+        self.reports.push(Report::Named { replid, parent: Some(self.place()), start: at, is_own: true });
         self.lineage.shift(replid, at);
         self.engine.status.replid = replid;
         self.engine.log.set_selected(None);

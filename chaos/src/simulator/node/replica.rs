@@ -256,7 +256,7 @@ impl Node {
         self.engine.replace_keyspace(keyspace);
         self.has_masters_stream = replid.is_some();
         let replid = replid.unwrap_or_else(|| self.chance.replid());
-        self.reports.push(Report::Named { replid, parent: None, start: offset });
+        self.reports.push(Report::Named { replid, parent: None, start: offset, is_own: false });
         self.lineage.replace(replid);
         self.engine.status.replid = replid;
         self.unwritten.clear();
@@ -278,7 +278,7 @@ impl Node {
             return;
         }
         // The world knows where the master's stream began; this says no more than that it exists.
-        self.reports.push(Report::Named { replid, parent, start: at });
+        self.reports.push(Report::Named { replid, parent, start: at, is_own: false });
         self.engine.status.replid = replid;
         self.rename_log();
         let name = self.log.begin_name();

@@ -103,7 +103,7 @@ impl Node {
         self.disk.offset_synced = Offset::ZERO;
         let is_renamed = gone_on.as_ref().is_none_or(|one| one.is_renamed);
         // A process that ended while it started may have given the name.
-        self.reports.push(Report::Named { replid, parent, start: place.offset });
+        self.reports.push(Report::Named { replid, parent, start: place.offset, is_own: is_renamed });
         self.reports.push(Report::Shown { replid, from: begins_at(whole), bytes: whole.to_vec() });
         self.say(format!(
             "starts at {} of {replid}{}",

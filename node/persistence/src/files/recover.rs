@@ -426,9 +426,14 @@ impl FoundLog {
             .collect::<io::Result<Vec<_>>>()
             .map_err(failed)?;
         let mut files = LogFiles::resume(storage.clone(), options, manifest, writer, place, sizes, unsynced);
-        if was_closed || !self.cut.is_empty() {
+        // What a killed process did not come to syncing is shown from here on, under `always` too: names as well as bytes.
+        let sync = files.sync_now();
+        if let Err(error) = sync.carry_out(&*storage) {
+            files.sync_failed(sync);
             // Redis 8 would believe an end that the file has outgrown; and no manifest may name what is gone.
-            files.publish().map_err(failed)?;
+            if was_closed || !self.cut.is_empty() {
+                return Err(failed(error));
+            }
         }
         // They are no history, and the segments to come may have their names.
         self.cut

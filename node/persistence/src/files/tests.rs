@@ -320,6 +320,30 @@ fn what_a_power_loss_cut_off_is_no_history_and_does_not_come_back() {
 }
 
 #[test]
+fn a_process_that_ends_while_it_cuts_off_a_lost_append_leaves_no_strangers_log() {
+    for (crash, second) in (1..6).flat_map(|crash| (1..40).map(move |second| (crash, second))) {
+        let storage = SimulatedStorage::new();
+        let mut model = Model::default();
+        let mut files = begin(&storage).unwrap();
+        model.append(&mut files).unwrap();
+        storage.fail(Fault::crash().at(crash));
+        while model.append(&mut files).is_ok() {}
+        drop(files);
+        let starting = storage.kill();
+        starting.fail(Fault::crash().at(second));
+        if let Ok(Some(found)) = look(&starting, &options(&starting))
+            && let Ok((base, stream, verified)) = load(&starting, &found)
+        {
+            let border = Offset::new(model.border_before(base + stream.len() as u64));
+            let replayed = Replayed { border, verified: verified.min(border), db: DbIndex::new(0) };
+            let _ = found.resume(shared(&starting), options(&starting), replayed, id(9), NOW);
+        }
+        let (_, resumed) = restart(&starting.kill(), &model, model.acknowledged).unwrap();
+        assert!(!resumed.is_renamed, "crashes at {crash} and {second}");
+    }
+}
+
+#[test]
 fn a_lost_append_whose_place_was_taken_is_no_damage() {
     for crash in 1..12 {
         let storage = SimulatedStorage::new();

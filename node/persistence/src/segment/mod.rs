@@ -140,9 +140,10 @@ impl SegmentWriter {
             side,
             head,
         };
-        writer.write_end(SegmentState::Open)?;
+        // First the file: one that is longer than was stated would look like a stranger's if the process ended in between.
         writer.file.write_all_at(0, &preamble(writer.head.db))?;
         writer.file.set_len(writer.bytes())?;
+        writer.write_end(SegmentState::Open)?;
         // Nor may it bring back what is cut off here, or take what a killed process did not come to syncing: the one would
         // look like a stranger's, the other may be with replicas by then.
         writer.file.sync()?;
