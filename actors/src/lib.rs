@@ -37,9 +37,9 @@
 //! | links (session) | `Master` | `ReplicaProgress`: drop; `ReplicaLost`: complain | |
 //! | links (session) | `BufferManager` | `OpenCursor`, `CloseCursor`: complain; `MoveCursor`: drop | |
 //! | links (session) | `AofSender` | `FindHistory`: wait; `SendHistory`, `SendPayload`: complain | |
-//! | links (upstream) | `Replica` | `LinkUp`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
+//! | links (upstream) | `Replica` | `LinkUp`, `WentBack`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
 //! | links (session) | shard | `AcksMoved` | drop |
-//! | links (upstream) | shard | `FailoverAnswered`, `Position`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
+//! | links (upstream) | shard | `FailoverAnswered`, `Position`, `PlanRewind`, `GoBack`, `AcceptsEmpty`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
 //!
 //! A part lost in a panic is reported as [`events::NodeEvent::PartLost`]: nothing restarts silently.
 

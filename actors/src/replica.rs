@@ -18,7 +18,7 @@ use crate::{
         links::{Introduction, LinksMessage},
         replica::{
             FollowMaster, Introduce, LinkLost, LinkUp, SnapshotArrived, Unfollow, UpstreamProgress,
-            UpstreamSaid,
+            UpstreamSaid, WentBack,
         },
         shard::ShardMessage,
     },
@@ -150,6 +150,16 @@ impl Handler<LinkUp> for Replica {
 
     fn handle(&mut self, up: LinkUp, context: &mut Self::Context) -> Self::Result {
         let wanted: Option<Wanted> = self.core.handle_dialed(self.clock.now(), up.epoch, up.position);
+        self.settle(context);
+        MessageResult(wanted)
+    }
+}
+
+impl Handler<WentBack> for Replica {
+    type Result = MessageResult<WentBack>;
+
+    fn handle(&mut self, went: WentBack, context: &mut Self::Context) -> Self::Result {
+        let wanted = self.core.handle_rewound(self.clock.now(), went.epoch, went.position);
         self.settle(context);
         MessageResult(wanted)
     }

@@ -167,7 +167,7 @@ impl Shard {
     pub(crate) fn shift_lineage(&mut self) {
         let (replid, at) = (ReplicationId::from_random((self.random_id)()), self.visible());
         self.lineage.shift(replid, at);
-        self.engine.status.replid = replid;
+        self.show_lineage();
         self.engine.log.set_selected(None);
         let name = self.log.begin_name();
         self.rename_log();
