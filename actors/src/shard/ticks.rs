@@ -62,6 +62,7 @@ impl Shard {
         self.engine.stats.net_repl_input_bytes += received;
         self.engine.stats.net_repl_output_bytes += sent;
         self.engine.sample_rates();
+        self.engine.status.log_memory_bytes = self.log_handle.bytes_allocated().get();
         if last_look.is_none_or(|at| at.elapsed() >= PROCESS_LOOK_PERIOD) {
             *last_look = Some(Instant::now());
             process::look(&mut self.engine.status.process);

@@ -136,6 +136,8 @@ pub struct NodeStatus {
     pub hot_first: NextOffset,
     /// The log's memory budget in bytes (`repl_backlog_size`).
     pub hot_budget: u64,
+    /// Memory of the log's blocks, those that live for readers that lag included.
+    pub log_memory_bytes: u64,
     /// How replicas were brought in step.
     pub syncs: SyncStatus,
     /// 40 hex digits, random per start.
@@ -190,6 +192,7 @@ impl Default for NodeStatus {
             failover: FailoverState::None,
             hot_first: NextOffset::FIRST,
             hot_budget: 0,
+            log_memory_bytes: 0,
             syncs: SyncStatus::default(),
             run_id: String::new(),
             started: UnixMillis::new(0),

@@ -79,7 +79,7 @@ pub(super) fn memory(source: &Source<'_>, lines: &mut Lines<'_>) {
     lines.add("mem_fragmentation_bytes", rss as i64 - used as i64);
     lines.add("mem_not_counted_for_evict", hot_log - engine.log_bytes_counted());
     lines.add("mem_replication_backlog", hot_log);
-    lines.add("mem_total_replication_buffers", hot_log);
+    lines.add("mem_total_replication_buffers", engine.status.log_memory_bytes.max(hot_log));
     // While we load, what the master writes waits in its log.
     lines.add("mem_replica_full_sync_buffer", 0);
     lines.add("mem_clients_slaves", 0);
