@@ -22,10 +22,11 @@
 //! | shard | `Snapshotter` | `BeginSave` | the save fails |
 //! | `Master` | links | `Serve`, `Drop` | complain |
 //! | `Master` | `Snapshotter` | `JoinSnapshot` | complain |
-//! | `Master` | `AofSender` | `FindHistory` | wait |
+//! | `Master` | `AofSender` | `FindHistory`, `FindBase` | wait |
+//! | `Master` | `Master` | `BaseAnswered` | complain |
 //! | `Master` | `BufferManager` | `OpenCursor`, `CloseCursor` | complain |
 //! | `Master` | shard | `MasterStatus`: drop; `FailOver`, `FailoverAborted`: complain | |
-//! | `AofSender` | links (session) | `HistoryNews` | wait |
+//! | `AofSender` | links (session) | `HistoryNews`, `PayloadNews` | wait |
 //! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
 //! | `Snapshotter` | shard | `TakeSnapshot` | wait |
 //! | save thread | shard | `SaveEnded` | wait |
@@ -35,10 +36,10 @@
 //! | `Replica` | shard | `UpstreamStatus` | drop |
 //! | links (session) | `Master` | `ReplicaProgress`: drop; `ReplicaLost`: complain | |
 //! | links (session) | `BufferManager` | `OpenCursor`, `CloseCursor`: complain; `MoveCursor`: drop | |
-//! | links (session) | `AofSender` | `FindHistory`: wait; `SendHistory`: complain | |
-//! | links (upstream) | `Replica` | `LinkUp`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
+//! | links (session) | `AofSender` | `FindHistory`: wait; `SendHistory`, `SendPayload`: complain | |
+//! | links (upstream) | `Replica` | `LinkUp`, `WentBack`, `UpstreamSaid`, `SnapshotArrived`: wait; `UpstreamProgress`: drop; `LinkLost`: complain | |
 //! | links (session) | shard | `AcksMoved` | drop |
-//! | links (upstream) | shard | `FailoverAnswered`, `Position`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
+//! | links (upstream) | shard | `FailoverAnswered`, `Position`, `PlanRewind`, `GoBack`, `AcceptsEmpty`, `SwapIn`, `AdoptLineage`, `StartStreaming` | wait |
 //!
 //! A part lost in a panic is reported as [`events::NodeEvent::PartLost`]: nothing restarts silently.
 

@@ -13,11 +13,12 @@ use rejoin_persistence::{
     rdb::RdbTarget,
     segment::StreamName,
 };
-use rejoin_protocol::{Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
+use rejoin_protocol::{ByteCount, Epoch, NextOffset, Offset, ReplicaId, ReplicationId, UnixMillis};
 use rejoin_replication::{
     AttachDecision, BaseTerms, Failover, FailoverAction, FullReason, Lineage, LogRange, MasterCore,
     ReplicaHello, Rung, Wanted,
 };
+use rejoin_transports::Endpoint;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -146,15 +147,11 @@ impl Master {
         replid: ReplicationId,
         context: &mut Context<Self>,
     ) {
-        let replica = attach.replica;
         match self.seed.log.open_cursor_under(self.name, from) {
             Ok(cursor) => {
                 let bytes = cursor.lag();
                 self.core.handle_rung_taken(Rung::Continue, bytes);
-                tracing::info!(
-                    %replica, peer = %attach.peer, %from, %bytes,
-                    "Partial resynchronization request accepted: sending the missing bytes of backlog"
-                );
+                tell_partial(&attach, from, bytes, "memory");
                 // The session opens its own; should memory move on before, it goes on from files.
                 self.serve(attach, SessionStart::Continue { replid, from: cursor.bookmark() });
             }
@@ -197,10 +194,7 @@ impl Master {
         let from = at.position();
         match answer {
             Ok(()) => {
-                tracing::info!(
-                    %replica, peer = %attach.peer, %from, bytes = %at.lag(),
-                    "Partial resynchronization request accepted: sending the missing bytes from files"
-                );
+                tell_partial(&attach, from, at.lag(), "files");
                 self.core.handle_history_granted(replica);
                 self.core.handle_rung_taken(Rung::History, at.lag());
                 let replid = self.core.lineage().current();
@@ -224,13 +218,18 @@ impl Master {
 
     fn begin_full_sync(&mut self, attach: AttachReplica, reason: FullReason, admitted: bool) {
         let replica = attach.replica;
-        tracing::info!(%replica, peer = %attach.peer, %reason, admitted, "Full resync");
+        self.tell_refusal(&attach, &reason);
+        tracing::info!(
+            %replica, %reason, admitted,
+            "Full resync requested by replica {}", shown_as(&attach.hello, &attach.peer)
+        );
         let terms = BaseTerms::of(self.core.lineage(), attach.wanted, &attach.hello);
         let (deliver, snapshot) = oneshot::channel::<SnapshotFeed>();
         let join = JoinSnapshot {
             replica,
             target: target_of(&attach.hello),
             knows_seed: attach.hello.capa_rejoin,
+            omits_keys: attach.hello.rdb_without_data,
             capa_eof: attach.hello.capa_eof,
             deliver,
         };
@@ -241,6 +240,37 @@ impl Master {
             self.begin_payload(joining);
         } else {
             self.awaiting_admission.insert(replica, joining);
+        }
+    }
+
+    /// Why a partial resync was refused, in Redis' words; our own numbers follow.
+    fn tell_refusal(&self, attach: &AttachReplica, reason: &FullReason) {
+        let name = shown_as(&attach.hello, &attach.peer);
+        match reason {
+            FullReason::UnknownReplid { wanted, current, .. } => {
+                let second = self.core.lineage().second().map_or(ReplicationId::NONE, |(second, _)| second);
+                tracing::info!(
+                    "Partial resynchronization not accepted: Replication ID mismatch (Replica asked for '{wanted}', my \
+                     replication IDs are '{current}' and '{second}')"
+                );
+            }
+            FullReason::Diverged { from, last_valid, .. } => tracing::info!(
+                "Partial resynchronization not accepted: Requested offset for second ID was {from}, but I can reply up to {}",
+                last_valid.next()
+            ),
+            FullReason::TooOld { from, .. } | FullReason::HistoryRefused { from, .. } => tracing::info!(
+                "Unable to partial resync with replica {name} for lack of backlog (Replica request was: {from})."
+            ),
+            FullReason::TooNew { from, .. } => {
+                tracing::info!(
+                    "Unable to partial resync with replica {name} for lack of backlog (Replica request was: {from})."
+                );
+                tracing::warn!(
+                    "Warning: replica {name} tried to PSYNC with an offset that is greater than the master replication \
+                     offset."
+                );
+            }
+            FullReason::LegacySync | FullReason::Asked => {}
         }
     }
 
@@ -285,7 +315,6 @@ impl Master {
         let now = (unix_now(), self.seed.clock.now());
         let counters = self.core.counters();
         let status = MasterStatus {
-            second: self.core.lineage().second(),
             replicas: self
                 .core
                 .replicas()
@@ -319,6 +348,21 @@ impl Master {
             }
         }
     }
+}
+
+/// The address of a replica as operators are shown it: what it announced, or else the link's.
+pub(crate) fn shown_as(hello: &ReplicaHello, peer: &Endpoint) -> Endpoint {
+    let host = hello.ip_address.clone().unwrap_or_else(|| peer.host.clone());
+    Endpoint::new(host, if hello.listening_port == 0 { peer.port } else { hello.listening_port })
+}
+
+fn tell_partial(attach: &AttachReplica, from: NextOffset, bytes: ByteCount, source: &'static str) {
+    tracing::info!(
+        replica = %attach.replica, source,
+        "Partial resynchronization request from {} accepted. Sending {} bytes of backlog starting from offset {from}.",
+        shown_as(&attach.hello, &attach.peer),
+        bytes.get()
+    );
 }
 
 /// The wall time of `at` on the node's clock, given both clocks' present.
@@ -367,9 +411,8 @@ impl Handler<ReplicaLost> for Master {
         let replica = lost.replica;
         if let Some(summary) = self.core.handle_lost(replica) {
             tracing::info!(
-                %replica, peer = %format_args!("{}:{}", summary.ip, summary.port),
-                offset_acked = %summary.offset_acked, reason = lost.reason,
-                "Connection with replica lost"
+                %replica, offset_acked = %summary.offset_acked, reason = lost.reason,
+                "Connection with replica {}:{} lost.", summary.ip, summary.port
             );
         }
         self.awaiting_admission.remove(&replica);

@@ -7,7 +7,9 @@ use std::time::Duration;
 use actix::{Actor, AsyncContext, Context, Handler, MessageResult, SpawnHandle};
 use rejoin_commands::node::status::UpstreamStatus;
 use rejoin_protocol::{Offset, UnixMillis};
-use rejoin_replication::{LinkState, MasterAddress, ReplicaAction, ReplicaCore, ReplicaSettings, Wanted};
+use rejoin_replication::{
+    LinkState, MasterAddress, ReplicaAction, ReplicaCore, ReplicaSettings, UpstreamEvent, Wanted,
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
         links::{Introduction, LinksMessage},
         replica::{
             FollowMaster, Introduce, LinkLost, LinkUp, SnapshotArrived, Unfollow, UpstreamProgress,
-            UpstreamSaid,
+            UpstreamSaid, WentBack,
         },
         shard::ShardMessage,
     },
@@ -107,6 +109,35 @@ impl Replica {
     }
 }
 
+/// What the master said, in Redis' words.
+fn tell_operators(event: &UpstreamEvent) {
+    match event {
+        UpstreamEvent::Continue { replid } => {
+            tracing::info!("Successful partial resynchronization with master.");
+            if let Some(replid) = replid {
+                tracing::info!(%replid, "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
+            }
+        }
+        UpstreamEvent::FullSync { replid, offset, length } => {
+            if let (Some(replid), Some(offset)) = (replid, offset) {
+                tracing::info!("Full resync from master: {replid}:{offset}");
+            }
+            match length {
+                Some(length) => {
+                    tracing::info!("MASTER <-> REPLICA sync: receiving {length} bytes from master to parser");
+                }
+                None => {
+                    tracing::info!(
+                        "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser"
+                    );
+                }
+            }
+        }
+        // The link says what it makes of them.
+        UpstreamEvent::PayloadEnd | UpstreamEvent::Compared { .. } | UpstreamEvent::Diverged { .. } => {}
+    }
+}
+
 impl Actor for Replica {
     type Context = Context<Self>;
 
@@ -155,11 +186,21 @@ impl Handler<LinkUp> for Replica {
     }
 }
 
+impl Handler<WentBack> for Replica {
+    type Result = MessageResult<WentBack>;
+
+    fn handle(&mut self, went: WentBack, context: &mut Self::Context) -> Self::Result {
+        let wanted = self.core.handle_rewound(self.clock.now(), went.epoch, went.position);
+        self.settle(context);
+        MessageResult(wanted)
+    }
+}
+
 impl Handler<UpstreamSaid> for Replica {
     type Result = MessageResult<UpstreamSaid>;
 
     fn handle(&mut self, said: UpstreamSaid, context: &mut Self::Context) -> Self::Result {
-        tracing::info!(epoch = %said.epoch, said = ?said.event, "MASTER <-> REPLICA sync");
+        tell_operators(&said.event);
         self.core.handle_event(self.clock.now(), said.epoch, &said.event);
         MessageResult(self.settle(context))
     }
@@ -193,7 +234,7 @@ impl Handler<LinkLost> for Replica {
 
     fn handle(&mut self, lost: LinkLost, context: &mut Self::Context) {
         if lost.epoch == self.core.epoch() && self.core.link_state() != LinkState::None {
-            tracing::warn!(epoch = %lost.epoch, reason = lost.reason, "Connection with master lost");
+            tracing::warn!(epoch = %lost.epoch, reason = lost.reason, "Connection with master lost.");
         }
         self.core.handle_link_lost(self.clock.now(), lost.epoch, rand::random());
         self.settle(context);

@@ -53,6 +53,8 @@ struct Batch {
     target: RdbTarget,
     /// One of them takes up our hash seed; the others pass over it.
     states_seed: bool,
+    /// Without keys.
+    omits_keys: bool,
     /// It goes straight from memory to the sockets, not through a file.
     is_diskless: bool,
     waiting: Vec<(ReplicaId, oneshot::Sender<SnapshotFeed>)>,
@@ -62,7 +64,7 @@ struct Batch {
 
 /// Running snapshots and who waits for them.
 pub struct Snapshotter {
-    /// How long a snapshot waits for others to join.
+    /// Among others, how long a snapshot waits for others to join.
     settings: LiveSettingsReader,
     dir: PathBuf,
     shard: mpsc::Sender<ShardMessage>,
@@ -154,6 +156,7 @@ impl Snapshotter {
             let write = |out: &mut dyn Write| {
                 let options = EncodeOptions {
                     states_seed: batch.states_seed,
+                    omits_keys: batch.omits_keys,
                     ..EncodeOptions::for_target(batch.target, Some(position))
                 };
                 rdb::encode(snapshot, &options, out).map_err(io::Error::other)
@@ -224,15 +227,21 @@ impl Handler<JoinSnapshot> for Snapshotter {
     type Result = ();
 
     fn handle(&mut self, join: JoinSnapshot, context: &mut Self::Context) {
-        let JoinSnapshot { replica, target, knows_seed, capa_eof, deliver } = join;
-        let is_diskless = capa_eof;
+        let JoinSnapshot { replica, target, knows_seed, omits_keys, capa_eof, deliver } = join;
+        let settings = *self.settings.borrow();
+        // Without keys there is little to send.
+        let is_diskless = capa_eof && (settings.is_diskless || omits_keys);
+        let kind = (target, omits_keys, is_diskless);
         let shared = self
             .gathering
             .iter_mut()
-            .find(|(_, batch)| batch.target == target && batch.is_diskless == is_diskless);
-        if let Some((_, batch)) = shared {
+            .find(|(_, batch)| (batch.target, batch.omits_keys, batch.is_diskless) == kind);
+        if let Some((&snapshot, batch)) = shared {
             batch.states_seed |= knows_seed;
             batch.waiting.push((replica, deliver));
+            if batch.waiting.len() == settings.snapshot_replicas_max {
+                self.begin(snapshot, context);
+            }
             return;
         }
         let snapshot = SnapshotId::new(self.next_snapshot);
@@ -240,13 +249,15 @@ impl Handler<JoinSnapshot> for Snapshotter {
         let batch = Batch {
             target,
             states_seed: knows_seed,
+            omits_keys,
             is_diskless,
             waiting: vec![(replica, deliver)],
             due_since: None,
         };
         self.gathering.insert(snapshot, batch);
-        let delay = self.settings.borrow().snapshot_delay;
-        context.notify_later(BeginSnapshot { snapshot }, delay.max(GATHER_MIN));
+        let is_full = settings.snapshot_replicas_max == 1;
+        let delay = if is_full { Duration::ZERO } else { settings.snapshot_delay.max(GATHER_MIN) };
+        context.notify_later(BeginSnapshot { snapshot }, delay);
     }
 }
 

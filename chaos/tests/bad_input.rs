@@ -19,3 +19,8 @@ fn floods_leave_memory_bounded_and_other_clients_served() {
 fn masters_that_speak_garbage_leave_the_old_data_served() {
     bad_input::run_masters(&Binary::node(None).unwrap()).unwrap();
 }
+
+#[test]
+fn replicas_that_misbehave_meet_a_defined_outcome() {
+    bad_input::run_replicas(&Binary::node(None).unwrap()).unwrap();
+}

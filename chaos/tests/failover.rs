@@ -144,7 +144,7 @@ fn a_target_is_forced() {
 /// master again then, under a new name.
 #[test]
 fn a_target_that_dies_in_the_middle_is_called_off() {
-    let (master, mut replica) = (start(ServerKind::Node), start(ServerKind::Node));
+    let (master, replica) = (start(ServerKind::Node), start(ServerKind::Node));
     begin(&master, &replica);
     let replid = info(&master, "replication").unwrap()["master_replid"].clone();
     let port = replica.port().to_string();
@@ -153,7 +153,7 @@ fn a_target_that_dies_in_the_middle_is_called_off() {
     client.ask(&["SET", "it", "lacks"]).unwrap();
     client.ask(&["FAILOVER", "TO", "127.0.0.1", &port, "FORCE", "TIMEOUT", "1"]).unwrap();
     wait_for_line(&master, "time out exceeded, failing over.");
-    replica.stop();
+    replica.signal(Signal::KILL).unwrap();
     assert_eq!(
         (role(&master), failover_state(&master)),
         ("slave".to_owned(), "failover-in-progress".to_owned())

@@ -183,3 +183,54 @@ fn ten_that_arrive_together_share_a_snapshot_and_one_that_does_not_read_holds_up
     assert!(count(&master, SNAPSHOT) <= 2, "a snapshot, and one for those that came late: {log}");
     assert!(log.contains("reads slower than others that share its snapshot"), "{log}");
 }
+
+#[test]
+fn a_snapshot_on_disk_is_shared_and_leaves_nothing_behind() {
+    let master = start(ServerKind::Node, &["--appendonly", "no", "--repl-history", "no"]);
+    let mut client = master.client().unwrap();
+    write(&mut client, "key", 20_000);
+    for [name, value] in [["repl-diskless-sync", "no"], ["repl-diskless-sync-delay", "600"]] {
+        client.ask(&["CONFIG", "SET", name, value]).unwrap();
+    }
+    // The third that joins ends the wait.
+    client.ask(&["CONFIG", "SET", "repl-diskless-sync-max-replicas", "3"]).unwrap();
+    let kinds = [ServerKind::Redis70, ServerKind::Node, ServerKind::Valkey91];
+    let replicas: Vec<Server> = kinds.into_iter().map(|kind| start(kind, &[])).collect();
+    for replica in &replicas {
+        follow(replica, master.port()).unwrap();
+    }
+    for replica in &replicas {
+        ensure_same_data(&master, replica).unwrap();
+    }
+    assert_eq!(count(&master, SNAPSHOT), 1, "{}", log_of(&master));
+    let left: Vec<_> = fs::read_dir(master.dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".rdb")), "{left:?}");
+}
+
+/// redis-cli as a replica that wants no stream; what it wrote, as redis-check-rdb sees it.
+fn fetched(master: &Server, option: &str) -> String {
+    let path = master.dir().join("fetched");
+    let port = master.port().to_string();
+    let mut cli = std::process::Command::new("redis-cli");
+    let fetching = cli.args(["-p", &port, option]).arg(&path).output().unwrap();
+    assert!(fetching.status.success(), "{fetching:?}");
+    let checking = std::process::Command::new("redis-check-rdb").arg(&path).output().unwrap();
+    let said = String::from_utf8_lossy(&checking.stdout).into_owned();
+    assert!(checking.status.success() && said.contains("RDB looks OK"), "{said}");
+    said
+}
+
+#[test]
+fn who_wants_the_snapshot_only_gets_it_as_it_is_now() {
+    let master = master_with_base();
+    write(&mut master.client().unwrap(), "since", 10);
+    let keys = master.client().unwrap().ask_integer(&["DBSIZE"]).unwrap();
+    let said = fetched(&master, "--rdb");
+    // The lowest version that the data need.
+    assert!(fs::read(master.dir().join("fetched")).unwrap().starts_with(b"REDIS0008"));
+    assert_eq!((count(&master, BASE), count(&master, SNAPSHOT)), (0, 1), "not the base, which is older");
+    let other_database = 10;
+    assert!(said.contains(&format!("{} keys read", keys + other_database)), "{said}");
+    let said = fetched(&master, "--functions-rdb");
+    assert!(said.contains("0 keys read"), "{said}");
+}

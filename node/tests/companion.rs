@@ -348,3 +348,30 @@ fn every_prefix_of_an_rdb_is_refused() {
     let missing = run(ours("check-rdb"), &files, &["x.rdb"], "");
     assert_eq!(missing.lines.last().unwrap(), "Cannot open file x.rdb: No such file or directory");
 }
+
+#[test]
+fn lost_lists_what_was_given_up_and_prints_its_commands() {
+    let name = format!("appendonlydir/lost-{}-1001-1077.aof", "ab".repeat(20));
+    let torn = format!("replhistory/lost-{}-5-9.aof", "cd".repeat(20));
+    let del = b"*3\r\n$3\r\nDEL\r\n$2\r\nk1\r\n$2\r\nk2\r\n";
+    let files =
+        vec![(name.as_str(), [SELECT, MULTI, SET, del, EXEC].concat()), (torn.as_str(), SET[..9].to_vec())];
+    let listed = run(ours("lost"), &files, &["."], "");
+    assert!(!listed.is_fine, "one of them ends within a command");
+    let text = listed.lines.join("\n");
+    for words in [
+        format!("./{name}"),
+        format!("stream {}, bytes 1001 to 1077: 77 bytes, given up at ", "ab".repeat(20)),
+        "  2 commands, 2 keys".to_owned(),
+        format!("./{torn}: it ends within a command, at byte 0"),
+    ] {
+        assert!(text.contains(&words), "{words:?} in {text}");
+    }
+    let printed = run(ours("lost"), &files, &[&name], "");
+    assert!(printed.is_fine);
+    let commands = [r#""SELECT" "0""#, r#""MULTI""#, r#""SET" "k1" "v""#, r#""DEL" "k1" "k2""#, r#""EXEC""#];
+    assert_eq!(printed.lines, commands);
+    let none = run(ours("lost"), &Files::new(), &["."], "");
+    assert_eq!((none.is_fine, none.lines), (true, vec!["No end of a stream was given up in .".to_owned()]));
+    assert!(!run(ours("lost"), &Files::new(), &["nothing/here"], "").is_fine);
+}

@@ -79,6 +79,14 @@ pub(crate) async fn load_base(
     }
 }
 
+/// Loads a snapshot file from its beginning, on this thread.
+///
+/// # Errors
+/// What is wrong with it, and at which byte.
+pub(crate) fn load_here(file: Arc<dyn StoredFile>, options: &LoadOptions) -> Result<LoadedBase, RdbError> {
+    load(&mut Reader::new(file, 0), options)
+}
+
 fn tell_skipped(name: &Path, summary: &RdbSummary) {
     if let Some((at, what)) = &summary.skipped.first {
         let count = summary.skipped.total();

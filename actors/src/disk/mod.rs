@@ -2,6 +2,7 @@
 
 mod folder;
 pub(crate) mod load;
+pub(crate) mod rewind;
 pub(crate) mod worker;
 
 pub use folder::FolderStorage;

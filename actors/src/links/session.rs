@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     links::{acks::Ack, file_payload::FilePayload, log_reader::LogReader, run::LinksContext},
     mailbox::{WhenFull, tell},
+    master::shown_as,
     messages::{
         aof_sender::PayloadNews,
         buffer_manager::{CloseCursor, MoveCursor, OpenCursor},
@@ -26,7 +27,7 @@ use crate::{
     },
     shard::unix_now,
 };
-use rejoin_transports::{ByteStream, file_socket::FileSocket};
+use rejoin_transports::{ByteStream, Endpoint, file_socket::FileSocket};
 
 /// How often it is looked whether the reader lags too far to read from memory.
 const TEND_PERIOD: Duration = Duration::from_millis(100);
@@ -75,6 +76,8 @@ enum Outgoing {
 struct Feeding {
     context: LinksContext,
     replica: ReplicaId,
+    /// Its address, for operators.
+    shown_as: Endpoint,
     session: ReplicaSession,
     reader: ReadHalf<Box<dyn ByteStream>>,
     writer: WriteHalf<Box<dyn ByteStream>>,
@@ -134,6 +137,7 @@ impl Feeding {
         orders: mpsc::Receiver<SessionOrder>,
     ) -> Outcome<Option<Self>> {
         let stream = serve.stream.attach()?;
+        let shown_as = shown_as(&serve.hello, &serve.peer);
         let log_seed = Some(LogSeed { stream: serve.sent_stream, socket: stream.file_socket()? });
         let (reader, mut writer) = tokio::io::split(stream);
         let now = context.clock.now();
@@ -162,6 +166,7 @@ impl Feeding {
         context.ticker.session_begun();
         let mut feeding = Self {
             replica: serve.replica,
+            shown_as,
             session,
             reader,
             writer,
@@ -270,7 +275,9 @@ impl Feeding {
         while let Some(event) = self.session.poll_event() {
             match event {
                 SessionEvent::Online { from } => {
-                    tracing::info!(replica = %self.replica, %from, "Synchronization with replica succeeded");
+                    tracing::info!(
+                        replica = %self.replica, %from, "Synchronization with replica {} succeeded", self.shown_as
+                    );
                 }
                 SessionEvent::SnapshotSent => {
                     tracing::info!(replica = %self.replica, "snapshot sent to a replica that wanted only that");

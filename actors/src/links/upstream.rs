@@ -4,8 +4,8 @@ use std::{ops::Range, sync::atomic::Ordering, time::Duration};
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{
-    MasterAddress, ReplicaAction, Taken, Upstream, UpstreamError, UpstreamEvent, UpstreamPhase,
-    UpstreamSettings, Wanted,
+    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamError,
+    UpstreamEvent, UpstreamPhase, UpstreamSettings, Wanted,
 };
 use rejoin_transports::{ByteStream, Endpoint, Lane};
 use tokio::{
@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    disk::rewind,
     links::{
         loader::{Loaded, Loader, Piece},
         run::LinksContext,
@@ -21,9 +22,10 @@ use crate::{
     mailbox::{WhenFull, tell},
     messages::{
         links::Introduction,
-        replica::{LinkUp, SnapshotArrived, UpstreamProgress, UpstreamSaid},
+        replica::{LinkUp, SnapshotArrived, UpstreamProgress, UpstreamSaid, WentBack},
         shard::{ShardMessage, StartStreaming},
     },
+    shard::log_files::rewinding::NoRewind,
 };
 
 /// Room made for one read.
@@ -49,11 +51,14 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 /// Runs the link until the shard has its stream; an error is why it was lost before.
 pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
     let endpoint = Endpoint::new(link.address.host.clone(), link.address.port);
+    tracing::info!("Connecting to MASTER {endpoint}");
+    tracing::info!("MASTER <-> REPLICA sync started");
     let mut dialled = context.transport.dial(&endpoint).await?;
+    tracing::info!("Non blocking connect for SYNC fired the event.");
     let stream = dialled.open(Lane::Control)?;
     let (answer, position) = oneshot::channel();
     context.reports.shard.send(ShardMessage::Position { answer }).await?;
-    let position = position.await?;
+    let (position, lineage) = position.await?.unzip();
     let Some(wanted) = context.reports.link_up.send(LinkUp { epoch: link.epoch, position }).await? else {
         return Ok(());
     };
@@ -62,7 +67,7 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
             tracing::info!("Trying a partial resynchronization (request {replid}:{from}).");
         }
         Wanted::Everything | Wanted::LegacySync => {
-            tracing::info!("Partial resynchronization not possible (we hold nothing yet)");
+            tracing::info!("Partial resynchronization not possible (no cached master)");
         }
     }
     let settings = UpstreamSettings {
@@ -74,10 +79,23 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
         version: None,
         is_failover: link.introduction.failover.load(Ordering::Relaxed),
     };
-    let machine = Upstream::new(context.clock.now(), settings, wanted);
-    Conversation { context, link, stream, machine, input: Vec::new(), taken: 0, loading: None, unreported: 0 }
-        .run()
-        .await
+    let mut machine = Upstream::new(context.clock.now(), settings, wanted);
+    if let Some(lineage) = lineage {
+        machine = machine.with_lineage(lineage);
+    }
+    Conversation {
+        context,
+        link,
+        stream,
+        machine,
+        position,
+        input: Vec::new(),
+        taken: 0,
+        loading: None,
+        unreported: 0,
+    }
+    .run()
+    .await
 }
 
 /// PSYNC was answered, and not by an error.
@@ -110,6 +128,8 @@ struct Conversation<'a> {
     link: Link,
     stream: Box<dyn ByteStream>,
     machine: Upstream,
+    /// What we hold.
+    position: Option<Position>,
     /// Bytes read.
     input: Vec<u8>,
     /// How many of them the machine has taken.
@@ -241,6 +261,18 @@ impl Conversation<'_> {
 
     async fn handle_events(&mut self) -> Outcome<bool> {
         while let Some(event) = self.machine.poll_event() {
+            let event = match event {
+                UpstreamEvent::Diverged { divergence, master } => {
+                    self.go_back(divergence, &master).await?;
+                    continue;
+                }
+                UpstreamEvent::Compared { relation, master } => {
+                    let (replid, offset) = (master.lineage.current(), master.offset);
+                    tracing::info!("The master is at {replid}:{offset}: {relation}. A full sync is likely");
+                    continue;
+                }
+                event => event,
+            };
             let is_end = event == UpstreamEvent::PayloadEnd;
             let said = UpstreamSaid { epoch: self.link.epoch, event };
             let actions = self.context.reports.said.send(said).await?;
@@ -252,6 +284,55 @@ impl Conversation<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Our stream has parted from the master's: goes back to where it did, if the files allow it, and asks for what
+    /// follows.
+    async fn go_back(&mut self, divergence: Divergence, master: &MasterStream) -> Outcome<()> {
+        tracing::warn!(
+            "Our stream has parted from the master's, which is at {}:{}: {divergence}",
+            master.lineage.current(),
+            master.offset
+        );
+        let held = self.position.ok_or("nothing is held, but the streams have parted")?;
+        let position = match self.try_go_back(divergence).await? {
+            Ok(position) => position,
+            Err(NoRewind::NotNow(reason)) => return Err(format!("cannot go back now: {reason}").into()),
+            Err(NoRewind::Never(reason)) => {
+                tracing::warn!("Going back is not possible: {reason}. The next rung is a full sync");
+                held
+            }
+        };
+        let went = WentBack { epoch: self.link.epoch, position };
+        let Some(wanted) = self.context.reports.went_back.send(went).await? else {
+            return Err("another master is followed by now".into());
+        };
+        self.position = Some(position);
+        if let Wanted::Continue { replid, from } = wanted {
+            tracing::info!("Trying a partial resynchronization (request {replid}:{from}).");
+        }
+        self.machine.handle_rewound(self.context.clock.now(), wanted);
+        Ok(())
+    }
+
+    async fn try_go_back(&self, divergence: Divergence) -> Outcome<Result<Position, NoRewind>> {
+        let following = self.link.following;
+        let (answer, plan) = oneshot::channel();
+        let ask = ShardMessage::PlanRewind { following, divergence: Box::new(divergence), answer };
+        self.context.reports.shard.send(ask).await?;
+        let plan = match plan.await? {
+            Ok(plan) => plan,
+            Err(no) => return Ok(Err(no)),
+        };
+        let rewound = match rewind::begin(plan)?.await {
+            Ok(Ok(rewound)) => rewound,
+            Ok(Err(reason)) => return Ok(Err(NoRewind::Never(reason))),
+            Err(_) => return Ok(Err(NoRewind::Never("it failed on our side, which is a defect".to_owned()))),
+        };
+        let (answer, done) = oneshot::channel();
+        let put = ShardMessage::GoBack { following, rewound: Box::new(rewound), answer };
+        self.context.reports.shard.send(put).await?;
+        Ok(done.await?)
     }
 
     async fn finish_load(&mut self) -> Outcome<bool> {
@@ -271,8 +352,13 @@ impl Conversation<'_> {
                 }
             }
         };
+        let verdict = match verdict {
+            Ok(loaded) if loaded.keyspace.is_empty() => self.ask_for_empty().await?.map(|()| loaded),
+            verdict => verdict,
+        };
         match verdict {
             Ok(loaded) => {
+                let Some(loading) = &mut self.loading else { return Ok(false) };
                 loading.loaded = Some(loaded);
                 let arrived = SnapshotArrived { epoch: self.link.epoch, is_good: true };
                 let actions = self.context.reports.arrived.send(arrived).await?;
@@ -288,6 +374,13 @@ impl Conversation<'_> {
                 Err(format!("payload refused: {reason}").into())
             }
         }
+    }
+
+    /// Whether a payload without keys may take the place of our data, or why not.
+    async fn ask_for_empty(&self) -> Outcome<Result<(), String>> {
+        let (answer, accepted) = oneshot::channel();
+        self.context.reports.shard.send(ShardMessage::AcceptsEmpty { answer }).await?;
+        Ok(accepted.await?)
     }
 
     /// Carries out what the `Replica` decided; whether the stream was handed over.

@@ -43,6 +43,17 @@ pub struct LinkUp {
     pub position: Option<Position>,
 }
 
+/// Going back to where our stream parted from the master's has ended, well or not; the answer is what to ask the master for,
+/// or `None` to close. From the link.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Option<Wanted>")]
+pub struct WentBack {
+    /// The link's.
+    pub epoch: Epoch,
+    /// What the shard holds now.
+    pub position: Position,
+}
+
 /// The master said something; the answer is what the link is to do. From the link.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "Vec<ReplicaAction>")]

@@ -3,12 +3,19 @@
 use rejoin_commands::node::status::{ReplicaStatus, SyncStatus, UpstreamStatus};
 use rejoin_keyspace::{Keyspace, Snapshot};
 use rejoin_persistence::{log::Cursor, rdb::StreamPosition};
-use rejoin_protocol::{DbIndex, Epoch, NextOffset, Offset, ReplicationId};
-use rejoin_replication::{FirstAck, MasterAddress, Position};
+use rejoin_protocol::{DbIndex, Epoch, Offset, ReplicationId};
+use rejoin_replication::{Divergence, FirstAck, Lineage, MasterAddress, Position};
 use rejoin_transports::DetachedStream;
 use tokio::sync::oneshot;
 
-use crate::{disk::DiskReport, messages::snapshotter::SaveEnded};
+use crate::{
+    disk::{
+        DiskReport,
+        rewind::{RewindPlan, Rewound},
+    },
+    messages::snapshotter::SaveEnded,
+    shard::log_files::rewinding::NoRewind,
+};
 
 /// Messages to the shard that may wait.
 pub const SHARD_INBOX_MAX: usize = 1024;
@@ -55,8 +62,31 @@ pub enum ShardMessage {
     UpstreamStatus(Option<UpstreamStatus>),
     /// What do you hold? From the link upstream.
     Position {
-        /// `None`: nothing worth continuing.
-        answer: oneshot::Sender<Option<Position>>,
+        /// The place and the names it has; `None`: nothing worth continuing.
+        answer: oneshot::Sender<Option<(Position, Lineage)>>,
+    },
+    /// Our stream has parted from the master's: what is needed for going back? From the link upstream.
+    PlanRewind {
+        /// The shard's count of masters when the link was dialled.
+        following: u64,
+        /// Where.
+        divergence: Box<Divergence>,
+        /// Where it goes.
+        answer: oneshot::Sender<Result<RewindPlan, NoRewind>>,
+    },
+    /// Put the node as it was in the place of what it is. From the link upstream.
+    GoBack {
+        /// The shard's count of masters when the link was dialled.
+        following: u64,
+        /// What was rebuilt.
+        rewound: Box<Rewound>,
+        /// What is held then.
+        answer: oneshot::Sender<Result<Position, NoRewind>>,
+    },
+    /// The master's data set holds no key: may it take the place of ours? From the link upstream.
+    AcceptsEmpty {
+        /// Why not, in words for the log.
+        answer: oneshot::Sender<Result<(), String>>,
     },
     /// Put a loaded keyspace in the place of ours. From the link upstream.
     SwapIn {
@@ -134,8 +164,6 @@ pub struct SnapshotTaken {
 /// What INFO tells of our replicas.
 #[derive(Clone, Debug)]
 pub struct MasterStatus {
-    /// The name of the stream that ours continued.
-    pub second: Option<(ReplicationId, NextOffset)>,
     /// Replicas.
     pub replicas: Vec<ReplicaStatus>,
     /// How they were brought in step.

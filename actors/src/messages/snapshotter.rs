@@ -28,6 +28,8 @@ pub struct JoinSnapshot {
     pub target: RdbTarget,
     /// It is a node of our kind, which takes up our hash seed.
     pub knows_seed: bool,
+    /// It wants a snapshot without keys.
+    pub omits_keys: bool,
     /// It understands `$EOF:`; otherwise the snapshot goes through a file, for its length.
     pub capa_eof: bool,
     /// Where the snapshot is to be delivered; closed when the session is gone.

@@ -17,6 +17,7 @@ use crate::{
     disk::FolderStorage,
     events::NodeEvent,
     live_settings::LiveSettings,
+    master::shown_as,
     messages::{
         buffer_manager::SetBudget,
         links::Introduction,
@@ -40,7 +41,10 @@ pub(crate) fn carry_out(shard: &SharedShard, effect: Effect) {
     match effect {
         Effect::CloseClient { client, after_reply } => shard.close_client(client, after_reply),
         Effect::Follow { host, port } => shard.follow(host, port),
-        Effect::Unfollow => shard.unfollow(),
+        Effect::Unfollow => {
+            shard.unfollow();
+            tracing::info!("MASTER MODE enabled (user request)");
+        }
         Effect::AttachReplica { client, wanted } => shard.attach_replica(client, wanted),
         Effect::StartFailover { request } => shard.start_failover(request),
         Effect::AbortFailover => shard.abort_failover("Failover manually aborted"),
@@ -109,7 +113,7 @@ impl Shard {
         self.wake(&unblocked);
         self.events.report(NodeEvent::RoleChanged { is_replica: true });
         self.note_upstream(host.clone(), port);
-        tracing::info!(master = %Endpoint::new(host.clone(), port), "Connecting to MASTER; our data serves until we are in sync");
+        tracing::info!("REPLICAOF {host}:{port} enabled: our data serves until we are in sync");
         let introduction = self.introduction();
         self.control.follow(FollowMaster { host, port, following: self.following, introduction });
     }
@@ -159,20 +163,20 @@ impl Shard {
         self.engine.role = Role::Master;
         self.events.report(NodeEvent::RoleChanged { is_replica: false });
         self.engine.status.upstream = None;
-        let shared = self.lineage.current();
         self.control.unfollow();
         self.shift_lineage();
-        tracing::info!(
-            old_replid = %shared, new_replid = %self.lineage.current(), offset = %self.visible(),
-            "MASTER MODE enabled: the old stream is continued under a new name"
-        );
     }
 
     /// The stream continues under a new name; its first write selects its database anew.
     pub(crate) fn shift_lineage(&mut self) {
         let (replid, at) = (ReplicationId::from_random((self.random_id)()), self.visible());
+        tracing::info!(
+            "Setting secondary replication ID to {}, valid up to offset: {}. New replication ID is {replid}",
+            self.lineage.current(),
+            at.next()
+        );
         self.lineage.shift(replid, at);
-        self.engine.status.replid = replid;
+        self.show_lineage();
         self.engine.log.set_selected(None);
         let name = self.log.begin_name();
         self.rename_log();
@@ -207,12 +211,17 @@ impl Shard {
             tracing::info!("MASTER MODE enabled (failover request from '{peer}')");
         }
         let replica = ReplicaId::new(client.get());
-        tracing::info!(%replica, %peer, ?wanted, "Replica asks for synchronization");
+        if !std::mem::replace(&mut self.has_told_replica_limit, true) {
+            tell_replica_limit(&self.engine.settings);
+        }
+        let hello = hello_of(session.replica_hello);
+        let wanted = wanted_of(wanted);
+        tracing::info!(%replica, ?wanted, "Replica {} asks for synchronization", shown_as(&hello, &peer));
         self.control.attach(AttachReplica {
             replica,
             peer,
-            hello: hello_of(session.replica_hello),
-            wanted: wanted_of(wanted),
+            hello,
+            wanted,
             stream,
             unsent: session.out.get(session.sent..).unwrap_or_default().to_vec(),
             received,
@@ -226,7 +235,7 @@ impl Shard {
             self.control.settings_changed();
         }
         if matches!(name, "client-output-buffer-limit" | "repl-enforce-output-limit") {
-            tell_replica_limit(&self.engine.settings);
+            self.has_told_replica_limit = false;
         }
         if matches!(name, "repl-backlog-size" | "client-output-buffer-limit" | "repl-enforce-output-limit")
             || name.starts_with("repl-history")
@@ -259,7 +268,7 @@ impl Shard {
 }
 
 /// The stock default of a limit that redis-server keeps to is none of ours: who relies on it is told.
-pub(crate) fn tell_replica_limit(settings: &Settings) {
+fn tell_replica_limit(settings: &Settings) {
     let limit = settings.client_output_limits.replica();
     if settings.replica_limit().is_none() && !limit.is_none() {
         tracing::info!(

@@ -167,7 +167,7 @@ async fn replay(
 }
 
 /// Where the dump that was saved last stands, as far as this node saved it.
-fn read_saved(storage: &dyn Storage) -> Option<(ReplicationId, Offset)> {
+pub(super) fn read_saved(storage: &dyn Storage) -> Option<(ReplicationId, Offset)> {
     let file = storage.open(&PathBuf::from(HISTORY_FOLDER).join(SAVED), Open::Existing).ok()?;
     let mut text = vec![0; usize::try_from(file.len().ok()?.min(SAVED_BYTES_MAX)).ok()?];
     file.read_exact_at(0, &mut text).ok()?;

@@ -51,7 +51,17 @@ pub(crate) async fn receive_until_stopped(
             }
             ShardMessage::UpstreamStatus(status) => shard.borrow_mut().note_upstream_status(status),
             ShardMessage::Position { answer } => {
-                let _ = answer.send(shard.borrow().position());
+                let shard = shard.borrow();
+                let _ = answer.send(shard.position().map(|position| (position, shard.lineage.clone())));
+            }
+            ShardMessage::AcceptsEmpty { answer } => {
+                let _ = answer.send(shard.borrow().accepts_empty());
+            }
+            ShardMessage::PlanRewind { following, divergence, answer } => {
+                let _ = answer.send(shard.borrow_mut().plan_rewind(following, *divergence));
+            }
+            ShardMessage::GoBack { following, rewound, answer } => {
+                let _ = answer.send(shard.borrow_mut().go_back(following, *rewound));
             }
             ShardMessage::SwapIn { following, keyspace, replid, offset, selected, answer } => {
                 let done = shard.borrow_mut().swap_in(following, *keyspace, replid, offset, selected);
@@ -120,10 +130,6 @@ impl Shard {
 
     fn note_master_status(&mut self, status: MasterStatus) {
         let told = &mut self.engine.status;
-        (told.replid2, told.second_offset) = match status.second {
-            Some((replid, from)) => (replid, Some(from)),
-            None => (ReplicationId::NONE, None),
-        };
         let older = std::mem::replace(&mut told.replicas, status.replicas);
         told.syncs.add_since(&self.syncs_told, &status.syncs);
         self.syncs_told = status.syncs;
@@ -169,6 +175,33 @@ impl Shard {
         }
     }
 
+    /// A master that lost its data does not take ours with it.
+    fn accepts_empty(&self) -> Result<(), String> {
+        let keyspace = &self.engine.keyspace;
+        if keyspace.is_empty() || self.engine.settings.replica_allows_empty_master {
+            return Ok(());
+        }
+        let databases = (0..keyspace.database_count()).map(DbIndex::new);
+        let keys: usize = databases.map(|db| keyspace.database(db).len()).sum();
+        Err(format!(
+            "the master's data set is empty, while ours has {keys} keys: it may have lost its data. If it is meant to be \
+             empty, 'CONFIG SET replica-allow-empty-master yes' lets it empty this replica, too; if not, restore it from \
+             here"
+        ))
+    }
+
+    /// Tells INFO the stream's name and those that it continued, together: a replica goes by them.
+    pub(crate) fn show_lineage(&mut self) {
+        let told = &mut self.engine.status;
+        told.replid = self.lineage.current();
+        (told.replid2, told.second_offset) = match self.lineage.second() {
+            Some((replid, from)) => (replid, Some(from)),
+            None => (ReplicationId::NONE, None),
+        };
+        told.ancestors =
+            self.lineage.ancestors().iter().map(|ancestor| (ancestor.replid, ancestor.last_valid)).collect();
+    }
+
     fn note_upstream_status(&mut self, status: Option<rejoin_commands::node::status::UpstreamStatus>) {
         if self.engine.role == Role::Replica
             && let Some(mut status) = status
@@ -186,11 +219,12 @@ impl Shard {
     fn position(&self) -> Option<Position> {
         // What was applied and waits for the log is not to be sent again.
         let offset = self.visible().advance(ByteCount::of(self.unwritten.len()));
-        (self.has_masters_stream || offset > Offset::ZERO)
+        // Who is to take our place holds it, and be it nothing.
+        (self.has_masters_stream || offset > Offset::ZERO || self.engine.is_failing_over())
             .then_some(Position { replid: self.lineage.current(), offset })
     }
 
-    fn is_following(&self, following: u64) -> bool {
+    pub(super) fn is_following(&self, following: u64) -> bool {
         self.engine.role == Role::Replica && self.following == following
     }
 
@@ -211,7 +245,7 @@ impl Shard {
         self.has_masters_stream = replid.is_some();
         let replid = replid.unwrap_or_else(|| ReplicationId::from_random((self.random_id)()));
         self.lineage.replace(replid);
-        self.engine.status.replid = replid;
+        self.show_lineage();
         self.unwritten.clear();
         let name = self.log.restart(offset);
         self.engine.log.restart(offset, None);
@@ -229,7 +263,8 @@ impl Shard {
         if !self.is_following(following) || !self.lineage.adopt(replid, at) {
             return;
         }
-        self.engine.status.replid = replid;
+        tracing::info!("Master replication ID changed to {replid}");
+        self.show_lineage();
         self.rename_log();
         let name = self.log.begin_name();
         self.control.adopt_lineage(AdoptLineage { replid, at, name });

@@ -108,6 +108,7 @@ impl Shard {
         self.set_clock();
         self.engine.saving.last_saved = self.engine.now;
         self.engine.stats.changes_since_save = 0;
+        self.count_lost_tails();
         // What the log told of is done and saved.
         self.engine.take_flush();
         self.engine.end_loading();
@@ -131,7 +132,7 @@ impl Shard {
         self.engine.replace_keyspace(keyspace);
         let Some(position) = summary.position else { return };
         self.lineage.replace(position.replid);
-        self.engine.status.replid = position.replid;
+        self.show_lineage();
         let name = self.log.restart(position.offset);
         self.engine.status.hot_first = self.log_handle.first_held();
         self.engine.log.restart(position.offset, None);

@@ -136,6 +136,8 @@ pub struct Shard {
     pub(crate) durable_moved: Rc<Notify>,
     /// How the `Master` has brought replicas in step, as it told last.
     pub(crate) syncs_told: SyncStatus,
+    /// It was told what `client-output-buffer-limit replica` means here: with the first replica, and when it is set.
+    pub(crate) has_told_replica_limit: bool,
     /// Counts failovers: each has a number.
     pub(crate) failovers_begun: u64,
     /// Who is to take our place, while that is known.

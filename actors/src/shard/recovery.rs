@@ -38,7 +38,7 @@ use crate::{
 /// Between two looks whether the first base is there.
 const BASE_POLL_PERIOD: Duration = Duration::from_millis(2);
 /// Bytes of the log that are in memory again after a start, whatever `repl-backlog-size` allows.
-const TAIL_BYTES_MAX: u64 = 256 << 20;
+pub(super) const TAIL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes of a file of somebody else's that are read at a time.
 const PIECE_BYTES: usize = 256 << 10;
 /// What a file that begins with an RDB begins with.
@@ -465,7 +465,7 @@ impl Shard {
         StreamPlace { stream: stream_name_of(&self.lineage), offset, db: self.selected_db(), chain: 0 }
     }
 
-    fn begin_file(&mut self, db: DbIndex) {
+    pub(super) fn begin_file(&mut self, db: DbIndex) {
         if let Some(session) = self.engine.sessions.get_mut(MASTER_SESSION) {
             session.db = db;
             session.transaction = None;
@@ -503,7 +503,7 @@ impl Shard {
             .map(|(replid, last_valid)| Ancestor { replid: *replid, last_valid: *last_valid })
             .collect();
         self.lineage = Lineage::restore(place.stream.replid, ancestors);
-        self.engine.status.replid = place.stream.replid;
+        self.show_lineage();
         let tail = gone_on.as_ref().map_or(&[][..], |gone_on| &gone_on.tail);
         let begin = Offset::new(place.offset.get() - tail.len() as u64);
         let name = self.log.restart(begin);

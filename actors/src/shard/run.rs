@@ -291,6 +291,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         awaits_acks: false,
         durable_moved: Rc::default(),
         syncs_told: Default::default(),
+        has_told_replica_limit: false,
         failovers_begun: 0,
         failover_target: None,
         failover_is_unanswered: Arc::default(),

@@ -117,6 +117,10 @@ impl Shard {
 
     /// Has replicas tell how far they are.
     pub(crate) fn ask_replicas(&mut self) {
+        if self.engine.is_failing_over() {
+            // The stream is not to grow; they are asked already.
+            return;
+        }
         self.engine.log_getack();
         self.publish_log();
         self.hurry_getack();

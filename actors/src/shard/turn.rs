@@ -64,7 +64,7 @@ impl Shard {
         };
         let has_logged = self.engine.log.bytes().len() > waiting;
         let is_published = self.publish_log();
-        if self.awaits_acks || self.engine.waits_for_anything() {
+        if self.awaits_acks || self.engine.waits_for_acks() {
             self.tend_acks();
         }
         self.save_after_flush();

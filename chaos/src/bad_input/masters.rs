@@ -6,6 +6,9 @@ const REPLID: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER_REPLID: &str = "ffffffffffffffffffffffffffffffffffffffff";
 const MARK: &[u8; 40] = b"0123456789ABCDEF0123456789ABCDEF01234567";
 
+/// Of a master without data.
+const EMPTY_RDB: &[u8] = b"REDIS0010\xff\0\0\0\0\0\0\0\0";
+
 /// All scripts.
 pub(super) const ALL: &[Script] = &[
     script("garbage to PING", || to("PING", b"hello there\r\n")),
@@ -29,6 +32,36 @@ pub(super) const ALL: &[Script] = &[
     deadly("CONTINUE, then an array of -5", || {
         psync(format!("+CONTINUE {OTHER_REPLID}\r\n*1\r\n$-5\r\n").as_bytes())
     }),
+    deadly("CONTINUE, then a bulk of 2^63 bytes", || {
+        psync(format!("+CONTINUE {OTHER_REPLID}\r\n*1\r\n$9223372036854775808\r\n").as_bytes())
+    }),
+    deadly("CONTINUE, then an array of 2^63", || {
+        psync(format!("+CONTINUE {OTHER_REPLID}\r\n*9223372036854775808\r\n").as_bytes())
+    }),
+    deadly("CONTINUE, then a command nobody knows", || {
+        psync(format!("+CONTINUE {OTHER_REPLID}\r\n*2\r\n$5\r\nwaste\r\n$6\r\nmarker\r\n").as_bytes())
+    }),
+    deadly("CONTINUE, then EVAL as before Redis 5", || {
+        psync(
+            format!(
+                "+CONTINUE {OTHER_REPLID}\r\n*3\r\n$4\r\nEVAL\r\n$26\r\nredis.call('DEL','marker')\r\n$1\r\n0\r\n"
+            )
+            .as_bytes(),
+        )
+    }),
+    script("FULLRESYNC with a replid of no hexadecimal digits", || {
+        psync(format!("+FULLRESYNC {} 1000\r\n", "z".repeat(40)).as_bytes())
+    }),
+    script("FULLRESYNC with an offset past all", || {
+        psync(format!("+FULLRESYNC {REPLID} 99999999999999999999\r\n").as_bytes())
+    }),
+    deadly("FULLRESYNC back to the beginning, and no data", || {
+        psync(&[format!("+FULLRESYNC {REPLID} 0\r\n").as_bytes(), &streamed(EMPTY_RDB, MARK)].concat())
+    }),
+    script("INFO of 2^63 bytes", || to("INFO", b"$9223372036854775808\r\nrole:master\r\n")),
+    script("INFO that does not end", || to("INFO", b"$100000\r\nrole:master\r\n")),
+    script("INFO that is an array", || to("INFO", b"*2\r\n$1\r\na\r\n")),
+    script("INFO of another stream's end, then nothing", || to("INFO", b"$4\r\nhuh?\r\n+CONTINUE\r\n")),
     script("NOMASTERLINK", || psync(b"-NOMASTERLINK no link\r\n")),
     script("a line without an end to PSYNC", || psync(&vec![b'+'; 1 << 20])),
     script("a payload of no number", || full_sync(b"$abc\r\n")),

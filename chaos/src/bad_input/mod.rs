@@ -6,11 +6,13 @@
 //! - [`floods`]: much of something, or not enough of it, for a long time.
 //! - [`fake_master`]: masters that speak garbage to a server that was told to follow them; its old data must still be
 //!   served.
+//! - [`replicas`]: replicas that do not read, acknowledge what there is not, or ask for everything all the time.
 
 mod bystander;
 mod fake_master;
 mod floods;
 mod masters;
+mod replicas;
 mod requests;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,7 +29,11 @@ const MARKERS: i64 = 1_000;
 
 /// Runs all of it against `subject` and prints what each case showed. Fails at the end if any went wrong.
 pub fn run(subject: &Binary) -> Result<()> {
-    let groups = [run_requests(subject), run_floods(subject), run_masters(subject)];
+    let mut groups = vec![run_requests(subject), run_floods(subject), run_masters(subject)];
+    // A stock server pays for such replicas with its memory, and takes some of them at their word.
+    if !subject.is_stock() {
+        groups.push(run_replicas(subject));
+    }
     let failures: Vec<String> =
         groups.into_iter().filter_map(|group| Some(format!("{:#}", group.err()?))).collect();
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
@@ -46,8 +52,18 @@ pub fn run_requests(subject: &Binary) -> Result<()> {
 
 /// Floods and droughts.
 pub fn run_floods(subject: &Binary) -> Result<()> {
-    let mut cases = Cases::begin("flood", subject)?;
-    for flood in floods::ALL {
+    run_bounded("flood", floods::ALL, subject)
+}
+
+/// Replicas that misbehave.
+pub fn run_replicas(subject: &Binary) -> Result<()> {
+    run_bounded("replica", replicas::ALL, subject)
+}
+
+/// Each while another client is served, and with a bound for the server's memory.
+fn run_bounded(group: &'static str, floods: &[floods::Flood], subject: &Binary) -> Result<()> {
+    let mut cases = Cases::begin(group, subject)?;
+    for flood in floods {
         cases.run(flood.name, |server| {
             let before = server.memory()?.resident;
             let bystander = Bystander::start(server)?;

@@ -46,6 +46,10 @@ impl Engine {
         session: &mut Session,
         request: Request<'_>,
     ) -> Result<(), ApplyError> {
+        if request.args[0].eq_ignore_ascii_case(b"function") && session.transaction.is_none() {
+            let applied = self.apply_function(request.args);
+            return applied.map_err(|failure| ApplyError { command: "function".to_owned(), failure });
+        }
         let command = match find(request) {
             Ok(command) => command,
             Err(refusal) => return Err(refused(request, &refusal)),

@@ -311,7 +311,10 @@ impl Engine {
                 self.blocked.forget(client, wait);
                 None
             }
-            Waiting::Acks(wait) => Some(self.held(wait)),
+            Waiting::Acks(wait) => {
+                self.ack_waits -= 1;
+                Some(self.held(wait))
+            }
             Waiting::Shutdown | Waiting::Disk => None,
         };
         if let Some(error) = how.error() {
@@ -337,8 +340,10 @@ impl Engine {
     /// A session that waits is gone.
     pub(crate) fn forget_waiting(&mut self, session: &mut Session) {
         self.waiting.retain(|&waiting| waiting != session.id);
-        if let Some(Waiting::Keys(wait)) = session.waiting.take() {
-            self.blocked.forget(session.id, &wait);
+        match session.waiting.take() {
+            Some(Waiting::Keys(wait)) => self.blocked.forget(session.id, &wait),
+            Some(Waiting::Acks(_)) => self.ack_waits -= 1,
+            Some(Waiting::Shutdown | Waiting::Disk) | None => {}
         }
     }
 }

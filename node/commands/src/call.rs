@@ -108,7 +108,8 @@ impl<'a> Call<'a> {
         if !self.is_expired(entry.expiry()) {
             return false;
         }
-        if self.engine.role == Role::Master {
+        // During a pause, or a failover, the stream gets nothing of our own.
+        if self.engine.role == Role::Master && !self.engine.is_paused() {
             self.engine.delete_expired(db, key.bytes);
         }
         true

@@ -90,6 +90,8 @@ pub struct Engine {
     pub(crate) woken: Vec<ClientId>,
     /// A client waits for replicas that should be asked how far they are.
     pub(crate) acks_wanted: bool,
+    /// How many of those who wait do so for acknowledgements.
+    pub(crate) ack_waits: usize,
     /// They were asked, and nobody was told to hurry.
     pub(crate) has_logged_getack: bool,
     /// EXEC is running, or a request without a turn: nothing may wait.
@@ -136,6 +138,7 @@ impl Engine {
             blocked: Blocked::default(),
             woken: Vec::new(),
             acks_wanted: false,
+            ack_waits: 0,
             has_logged_getack: false,
             must_not_wait: false,
             in_exec: false,

@@ -25,6 +25,7 @@ pub mod effect;
 pub mod engine;
 mod eviction;
 pub mod failure;
+mod functions;
 pub mod host;
 pub mod node;
 pub(crate) mod observing;

@@ -76,6 +76,8 @@ pub struct Settings {
     pub replica_read_only: bool,
     /// `replica-serve-stale-data`.
     pub replica_serve_stale_data: bool,
+    /// `replica-allow-empty-master`: an empty data set of the master takes the place of ours.
+    pub replica_allows_empty_master: bool,
     /// `replica-announce-ip`.
     pub replica_announce_ip: String,
     /// `replica-announce-port`.

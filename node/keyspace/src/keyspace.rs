@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use rejoin_protocol::{DbIndex, NextOffset};
 
+use crate::libraries::Libraries;
 use crate::reaper::Reaper;
 use crate::snapshot::Alive;
 use crate::tree::{self, Tree};
@@ -27,6 +28,8 @@ pub struct Keyspace {
     position: NextOffset,
     /// What tells entries when they are used.
     access: AccessClock,
+    /// Functions, which no database holds.
+    libraries: Arc<Libraries>,
     /// Snapshots that may still live, the oldest first, each with the bytes that had been copied when it began.
     snapshots: Vec<(Weak<Alive>, usize)>,
 }
@@ -42,6 +45,7 @@ impl Keyspace {
             seed: options.seed,
             position: NextOffset::FIRST,
             access: AccessClock::default(),
+            libraries: Arc::default(),
             snapshots: Vec::new(),
         }
     }
@@ -163,7 +167,18 @@ impl Keyspace {
                 trees.push((DbIndex::new(index), database.tree.clone(), database.volatile_len()));
             }
         }
-        Snapshot::new(self.seed, trees, &alive)
+        Snapshot::new(self.seed, trees, Arc::clone(&self.libraries), &alive)
+    }
+
+    /// The libraries of functions.
+    #[must_use]
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
+    }
+
+    /// The same, to be changed; snapshots keep theirs.
+    pub fn libraries_mut(&mut self) -> &mut Libraries {
+        Arc::make_mut(&mut self.libraries)
     }
 
     /// Keys and values that wait to be dropped by the reaper, and those that it has dropped.

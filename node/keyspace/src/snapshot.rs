@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rejoin_protocol::DbIndex;
 
+use crate::libraries::Libraries;
 use crate::tree::{self, Tree};
 use crate::{Entry, HashSeed};
 
@@ -19,20 +20,32 @@ pub(crate) struct Alive;
 pub struct Snapshot {
     seed: HashSeed,
     databases: Vec<(DbIndex, DatabaseSnapshot)>,
+    libraries: Arc<Libraries>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(seed: HashSeed, trees: Vec<(DbIndex, Tree, usize)>, alive: &Arc<Alive>) -> Self {
+    pub(crate) fn new(
+        seed: HashSeed,
+        trees: Vec<(DbIndex, Tree, usize)>,
+        libraries: Arc<Libraries>,
+        alive: &Arc<Alive>,
+    ) -> Self {
         let image = |(index, tree, volatile_len)| {
             (index, DatabaseSnapshot { tree, volatile_len, alive: Arc::clone(alive) })
         };
-        Self { seed, databases: trees.into_iter().map(image).collect() }
+        Self { seed, databases: trees.into_iter().map(image).collect(), libraries }
     }
 
     /// The key of the hash under which the trees stand.
     #[must_use]
     pub fn seed(&self) -> &HashSeed {
         &self.seed
+    }
+
+    /// The libraries of functions.
+    #[must_use]
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
     }
 
     /// Takes the databases that have keys, by index, to be walked and dropped one after the other.

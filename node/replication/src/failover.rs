@@ -66,7 +66,9 @@ impl Failover {
         replicas: impl IntoIterator<Item = &'a ReplicaSummary>,
     ) -> Option<FailoverAction> {
         let caught_up = replicas.into_iter().find(|replica| {
+            // Who did not say where it listens cannot be followed.
             replica.state == SessionState::Online
+                && replica.port != 0
                 && replica.offset_acked >= self.order.offset
                 && self.order.target.as_ref().is_none_or(|target| is_at(target, replica))
         })?;

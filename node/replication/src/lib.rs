@@ -5,8 +5,8 @@
 //! arbitrary start that the caller chooses once. That is why the whole protocol runs under virtual time in one test.
 //!
 //! Read in this order: [`lineage`] (which streams our bytes belong to), [`ladder`] (which resync a replica gets),
-//! [`session`], [`master`] and [`failover`] (our side as a master), [`upstream`], [`follower`] and [`replica`] (our side as a
-//! replica), [`reconnect`] (how hard to try).
+//! [`session`], [`master`] and [`failover`] (our side as a master), [`upstream`], [`rewind`], [`follower`] and [`replica`]
+//! (our side as a replica), [`reconnect`] (how hard to try).
 //!
 //! Invariants: no buffer in here grows with what a peer sends (each has a named maximum); nothing a peer sends
 //! panics; data is given up for a replacement only once that is complete and verified ([`replica`]).
@@ -19,6 +19,7 @@ pub mod lineage;
 pub mod master;
 pub mod reconnect;
 pub mod replica;
+pub mod rewind;
 pub mod session;
 pub mod upstream;
 
@@ -30,6 +31,7 @@ pub use lineage::{Ancestor, Lineage};
 pub use master::{AttachDecision, MasterCore, ReplicaSummary, Rung, RungCount, SyncCounters};
 pub use reconnect::{Backoff, BackoffSettings, FullSyncAdmission};
 pub use replica::{LinkState, MasterAddress, Position, ReplicaAction, ReplicaCore, ReplicaSettings};
+pub use rewind::{Divergence, MasterStream, Relation};
 pub use session::{
     PayloadForm, ReplicaHello, ReplicaSession, SessionError, SessionEvent, SessionSettings, SessionState,
 };

@@ -304,6 +304,18 @@ impl ReplicaCore {
         })
     }
 
+    /// The link told that our stream has parted from the master's ([`UpstreamEvent::Diverged`]), and what was to be done
+    /// about it is done: we hold `position` now. Returns what to ask for
+    /// ([`Upstream::handle_rewound`](crate::Upstream::handle_rewound)). `None`: too late, close.
+    pub fn handle_rewound(&mut self, now: Duration, epoch: Epoch, position: Position) -> Option<Wanted> {
+        if epoch != self.epoch || !matches!(self.link, Link::Handshake { .. }) {
+            return None;
+        }
+        self.last_io = now;
+        self.link = Link::Handshake { asked: Some(position) };
+        Some(Wanted::Continue { replid: position.replid, from: position.offset.next() })
+    }
+
     /// The master told something.
     pub fn handle_event(&mut self, now: Duration, epoch: Epoch, event: &UpstreamEvent) {
         if epoch != self.epoch {

@@ -6,6 +6,10 @@
 //! The order of things: PING, AUTH and all REPLCONFs go out in one piece (a server of any version answers a pipeline
 //! in order), PSYNC once all of them are answered, so that a master which wants a password is told from one that knows
 //! no PSYNC; SYNC where PSYNC is refused. A refused REPLCONF is no obstacle, as ever since Redis 2.8.
+//!
+//! Who holds something says so with [`Upstream::with_lineage`]: then the master is asked by INFO which stream it has, in the
+//! same piece. Where ours has parted from it ([`UpstreamEvent::Diverged`]), the conversation rests until the driver has
+//! gone back to the last common byte, or could not ([`Upstream::handle_rewound`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,12 +22,18 @@ use rejoin_protocol::psync::{
     Capability, EofScanner, HandshakeReply, LINE_BYTES_MAX, PayloadHead, PayloadHeadError, PsyncReply,
     take_line,
 };
+use rejoin_protocol::resp::encode_command;
 use rejoin_protocol::{ByteCount, Offset, ReplicationId};
 use thiserror::Error;
 
 use crate::excerpt::Excerpt;
 use crate::follower::FirstAck;
 use crate::ladder::Wanted;
+use crate::lineage::Lineage;
+use crate::rewind::{Divergence, MasterStream, Relation, relate};
+
+/// What a master's answer to INFO may have; stock servers say 500 bytes, and 100 for each replica.
+const INFO_BYTES_MAX: usize = 256 << 10;
 
 /// `masteruser` and `masterauth`.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,6 +78,10 @@ pub enum UpstreamPhase {
     Auth,
     /// A REPLCONF is unanswered.
     Replconf,
+    /// INFO is unanswered.
+    Info,
+    /// The driver goes back to where our stream parted from the master's.
+    Rewinding,
     /// PSYNC is unanswered.
     Psync,
     /// The payload is to come.
@@ -100,6 +114,21 @@ pub enum UpstreamEvent {
     },
     /// The payload is complete (not yet verified).
     PayloadEnd,
+    /// The master's stream was compared with ours, and it is not what we hold that goes on: for the log. PSYNC is asked
+    /// all the same.
+    Compared {
+        /// How they stand to each other.
+        relation: Relation,
+        /// What the master told.
+        master: MasterStream,
+    },
+    /// Our stream has parted from the master's. PSYNC waits for [`Upstream::handle_rewound`].
+    Diverged {
+        /// Where.
+        divergence: Divergence,
+        /// What the master told.
+        master: MasterStream,
+    },
 }
 
 /// What the first bytes of the input were.
@@ -195,6 +224,12 @@ enum PayloadEnd {
 pub struct Upstream {
     settings: UpstreamSettings,
     wanted: Wanted,
+    /// Of what we hold, where the master is asked for its own.
+    lineage: Option<Lineage>,
+    /// What came of the answer to INFO.
+    info: Vec<u8>,
+    /// Bytes of it that are still to come, its last line's end included; `None` before its head.
+    info_left: Option<usize>,
     phase: UpstreamPhase,
     /// Phases whose answers are outstanding behind the current one; shrinks as they come.
     unanswered: VecDeque<UpstreamPhase>,
@@ -211,7 +246,7 @@ pub struct Upstream {
     next_keepalive: Duration,
     /// What waits to be sent.
     out: Vec<u8>,
-    /// At most a FullSync and its PayloadEnd, or a Continue.
+    /// At most what INFO told, a FullSync and its PayloadEnd, or a Continue.
     events: VecDeque<UpstreamEvent>,
 }
 
@@ -223,6 +258,9 @@ impl Upstream {
             next_keepalive: now + settings.keepalive_period,
             settings,
             wanted,
+            lineage: None,
+            info: Vec::new(),
+            info_left: None,
             phase: UpstreamPhase::Ping,
             unanswered: VecDeque::new(),
             stream: None,
@@ -235,6 +273,27 @@ impl Upstream {
         };
         upstream.introduce();
         upstream
+    }
+
+    /// Asks the master for its stream before PSYNC, and compares it with `ours`: what we hold, where that is something.
+    /// To be called before anything was transmitted.
+    #[must_use]
+    pub fn with_lineage(mut self, ours: Lineage) -> Self {
+        if matches!(self.wanted, Wanted::Continue { .. }) {
+            encode_command(&mut self.out, &["INFO", "replication"]);
+            self.unanswered.insert(self.unanswered.len().saturating_sub(1), UpstreamPhase::Info);
+            self.lineage = Some(ours);
+        }
+        self
+    }
+
+    /// After [`UpstreamEvent::Diverged`]: what to ask for now, whether we went back or could not.
+    pub fn handle_rewound(&mut self, now: Duration, wanted: Wanted) {
+        assert_eq!(self.phase, UpstreamPhase::Rewinding, "there was nothing to go back for");
+        self.last_io = now;
+        self.wanted = wanted;
+        self.phase = UpstreamPhase::Psync;
+        self.ask();
     }
 
     /// Where the conversation stands.
@@ -266,6 +325,8 @@ impl Upstream {
         match self.phase {
             UpstreamPhase::Payload => Ok(self.take_payload(input)),
             UpstreamPhase::Loading | UpstreamPhase::Stream => Ok(Taken::Stream),
+            UpstreamPhase::Rewinding => Ok(Taken::Conversation(0)),
+            UpstreamPhase::Info => self.take_info(input),
             _ => self.take_answer(input),
         }
     }
@@ -273,7 +334,7 @@ impl Upstream {
     /// Time has passed: keep-alives, or the end.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), UpstreamError> {
         match self.phase {
-            UpstreamPhase::Stream => {}
+            UpstreamPhase::Stream | UpstreamPhase::Rewinding => {}
             UpstreamPhase::Loading => {
                 if now >= self.next_keepalive {
                     self.next_keepalive = now + self.settings.keepalive_period;
@@ -307,7 +368,7 @@ impl Upstream {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         match self.phase {
-            UpstreamPhase::Stream => None,
+            UpstreamPhase::Stream | UpstreamPhase::Rewinding => None,
             UpstreamPhase::Loading => Some(self.next_keepalive),
             _ => Some(self.last_io + self.settings.repl_timeout),
         }
@@ -372,12 +433,78 @@ impl Upstream {
             }
             HandshakeReply::Accepted | HandshakeReply::Refused(_) => {}
         }
+        self.become_next();
+        Ok(())
+    }
+
+    fn become_next(&mut self) {
         if let Some(next) = self.unanswered.pop_front() {
             self.phase = next;
         }
         if self.phase == UpstreamPhase::Psync {
             self.ask();
         }
+    }
+
+    /// Takes a piece of the answer to INFO. An error, or what tells no stream, is no obstacle.
+    fn take_info<'a>(&'a mut self, input: &[u8]) -> Result<Taken<'a>, UpstreamError> {
+        let phase = self.phase;
+        let Some(left) = self.info_left else {
+            let line = take_line(input).map_err(|_| UpstreamError::LineTooLong {
+                phase,
+                came: Excerpt::of(&input[..input.len().min(LINE_BYTES_MAX)]),
+            })?;
+            let Some((line, taken)) = line else { return Ok(Taken::Conversation(0)) };
+            let length = line.strip_prefix(b"$").map(|length| std::str::from_utf8(length).unwrap_or("?"));
+            match length.map(|length| (length, length.parse::<usize>())) {
+                Some((_, Ok(length))) if length <= INFO_BYTES_MAX => self.info_left = Some(length + 2),
+                Some(("-1", _)) => self.compare()?,
+                Some((length, _)) => {
+                    let reason = format!("an answer to INFO of {length} bytes, {INFO_BYTES_MAX} at most");
+                    return Err(UpstreamError::Unreadable { phase, reason });
+                }
+                // A line to keep the link alive.
+                None if line.is_empty() => {}
+                None => self.compare()?,
+            }
+            return Ok(Taken::Conversation(taken));
+        };
+        let taken = left.min(input.len());
+        self.info.extend_from_slice(&input[..taken]);
+        self.info_left = Some(left - taken);
+        if taken == left {
+            self.compare()?;
+        }
+        Ok(Taken::Conversation(taken))
+    }
+
+    /// All of the master's answer to INFO is here: how our stream stands to its.
+    fn compare(&mut self) -> Result<(), UpstreamError> {
+        let master = MasterStream::parse(&std::mem::take(&mut self.info));
+        let (Some(ours), Some(master), Wanted::Continue { from, .. }) =
+            (self.lineage.take(), master, self.wanted)
+        else {
+            self.become_next();
+            return Ok(());
+        };
+        match relate(&ours, from.prior(), &master) {
+            Relation::Diverged(divergence) => {
+                self.unanswered.clear();
+                self.phase = UpstreamPhase::Rewinding;
+                self.events.push_back(UpstreamEvent::Diverged { divergence, master });
+                return Ok(());
+            }
+            // Who is to become our master becomes it by being asked.
+            Relation::Behind { .. } if self.settings.is_failover => {}
+            Relation::Behind { master } => {
+                let said = format!("it is at {master} of our stream, and we are at {}", from.prior());
+                return Err(UpstreamError::TryLater { phase: self.phase, said });
+            }
+            // The master knows what we hold by another name than we do, perhaps.
+            Relation::Beginning { name } => self.wanted = Wanted::Continue { replid: name, from },
+            relation => self.events.push_back(UpstreamEvent::Compared { relation, master }),
+        }
+        self.become_next();
         Ok(())
     }
 
@@ -412,7 +539,12 @@ impl Upstream {
                     let reason = "+CONTINUE, although we asked for everything".to_owned();
                     return Err(UpstreamError::Unreadable { phase, reason });
                 }
-                self.events.push_back(UpstreamEvent::Continue { replid: id });
+                // Who names no stream continues the one that was asked for.
+                let asked = match self.wanted {
+                    Wanted::Continue { replid, .. } => Some(replid),
+                    Wanted::Everything | Wanted::LegacySync => None,
+                };
+                self.events.push_back(UpstreamEvent::Continue { replid: id.or(asked) });
                 self.phase = UpstreamPhase::Stream;
             }
             PsyncReply::TryLater(said) => return Err(UpstreamError::TryLater { phase, said }),

@@ -6,6 +6,7 @@
 mod check_aof;
 mod check_rdb;
 mod console;
+mod lost;
 mod side_data;
 
 use std::{
@@ -49,7 +50,33 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Shows the ends of streams that a node gave up when it went back to where its master's stream and its own parted.
+    ///
+    /// A node that was master, was replaced, and rejoins gives up what its clients wrote and nobody else received. It keeps
+    /// these bytes in files called lost-<replid>-<from>-<to>.aof beside its log, and never removes them.
+    ///
+    /// Given a node's directory (`dir`) or the folder of its log, lists these files. Given one of them, prints its commands,
+    /// one to a line, as redis-cli takes them.
+    ///
+    /// Exit status 0: all could be read, or there is none. 1: something could not.
+    #[command(after_help = LOST_EXAMPLES)]
+    Lost {
+        /// A node's directory, the folder of its log, or one of the files.
+        #[arg(default_value = ".")]
+        path: PathBuf,
+    },
 }
+
+const LOST_EXAMPLES: &str = "\
+Examples:
+  rejoin lost /var/lib/redis
+      which ends of streams were given up, when, and what is in them
+  rejoin lost /var/lib/redis/appendonlydir/lost-<replid>-<from>-<to>.aof
+      the commands; look at them before you write anything anew
+  redis-cli --pipe < lost-<replid>-<from>-<to>.aof
+      writes all of it anew, whatever was written to the same keys since
+
+Once you have what you need, remove the file.";
 
 const CHECK_AOF_EXAMPLES: &str = "\
 Examples:
@@ -88,6 +115,7 @@ fn main() -> ExitCode {
     let mut console = Console::new(stdin.lock(), stdout.lock());
     let outcome = match cli.command {
         Command::CheckAof(options) => check_aof::run(&options, &mut console),
+        Command::Lost { path } => lost::run(&path, &mut console),
         Command::CheckRdb { file } => check_rdb::run(&file, &mut console),
     };
     if let Err(complaint) = &outcome {

@@ -6,6 +6,7 @@
 //! not repeated, since the system may have dropped what it could not write: a new base makes everything safe again.
 
 mod bases;
+pub(crate) mod rewinding;
 mod turning;
 
 use std::{

@@ -140,7 +140,8 @@ impl Engine {
     pub fn ask_for_failover(&mut self, request: &FailoverRequest) -> Offset {
         let end = self.log.offset();
         let is_caught_up = |replica: &ReplicaStatus| {
-            replica.state == "online" && request.concerns(replica) && replica.offset >= end
+            let may_take_over = replica.state == "online" && replica.port != 0;
+            may_take_over && request.concerns(replica) && replica.offset >= end
         };
         if self.status.replicas.iter().any(is_caught_up) {
             return end;

@@ -118,6 +118,14 @@ pub struct NodeStatus {
     pub replid2: ReplicationId,
     /// The first byte at which `replid2` no longer holds; `None` shows as -1.
     pub second_offset: Option<NextOffset>,
+    /// All names of streams that it continued, each with its last valid byte, newest first.
+    pub ancestors: Vec<(ReplicationId, Offset)>,
+    /// How often this node went back to where its stream had parted from its master's.
+    pub rewinds: u64,
+    /// Ends of streams that were given up so and are kept in files.
+    pub lost_tails: u64,
+    /// Bytes of these files.
+    pub lost_tail_bytes: u64,
     /// Replicas.
     pub replicas: Vec<ReplicaStatus>,
     /// The master, if this node follows one.
@@ -173,6 +181,10 @@ impl Default for NodeStatus {
             replid: ReplicationId::NONE,
             replid2: ReplicationId::NONE,
             second_offset: None,
+            ancestors: Vec::new(),
+            rewinds: 0,
+            lost_tails: 0,
+            lost_tail_bytes: 0,
             replicas: Vec::new(),
             upstream: None,
             failover: FailoverState::None,

@@ -134,6 +134,7 @@ fn begin(call: &mut Call<'_>, wait: AckWait) {
     }
     call.session.waiting = Some(Waiting::Acks(wait));
     call.engine.waiting.push(call.session.id);
+    call.engine.ack_waits += 1;
     // Replicas acknowledge once a second of themselves; this makes it a round trip.
     call.engine.acks_wanted = true;
 }
@@ -160,19 +161,11 @@ impl Engine {
         answered
     }
 
-    /// Whether anybody waits for anything.
+    /// Whether somebody waits for acknowledgements, or for the log to be synced.
     #[inline]
     #[must_use]
-    pub fn waits_for_anything(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Whether somebody waits for acknowledgements, or for the log to be synced.
-    #[must_use]
     pub fn waits_for_acks(&self) -> bool {
-        self.waiting.iter().any(|&id| {
-            self.sessions.get(id).is_some_and(|session| matches!(session.waiting, Some(Waiting::Acks(_))))
-        })
+        self.ack_waits > 0
     }
 
     /// When the next wait is over at the latest.

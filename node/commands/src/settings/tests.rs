@@ -16,8 +16,8 @@ fn no_name_stands_twice_and_all_of_redis_are_there() {
     let names = Settings::default().names();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     // Redis' own, and metrics-port, metrics-bind, log-format, aof-segment-size, four of repl-history, rdb-skip-unsupported,
-    // repl-max-concurrent-full-syncs and repl-enforce-output-limit.
-    assert_eq!(names.len(), 194 + 11);
+    // replica-allow-empty-master, repl-max-concurrent-full-syncs and repl-enforce-output-limit.
+    assert_eq!(names.len(), 194 + 12);
 }
 
 #[test]

@@ -89,6 +89,7 @@ pub(super) const ROWS: &[Row] = &[
     yes_no("replica-serve-stale-data", "yes")
         .or("slave-serve-stale-data")
         .typed(flag!(replica_serve_stale_data)),
+    yes_no("replica-allow-empty-master", "no").typed(flag!(replica_allows_empty_master)),
     text("replica-announce-ip", "").or("slave-announce-ip").typed(string!(replica_announce_ip)),
     integer("replica-announce-port", "0", 0, 65535)
         .or("slave-announce-port")
@@ -255,6 +256,7 @@ impl Default for Settings {
             replicaof: None,
             replica_read_only: true,
             replica_serve_stale_data: true,
+            replica_allows_empty_master: false,
             replica_announce_ip: String::new(),
             replica_announce_port: 0,
             replica_priority: 100,

@@ -280,7 +280,14 @@ fn failover_in_redis_words() {
 fn a_failover_stops_the_writes_and_asks_the_replicas_at_once() {
     let mut node = Node::new();
     node.engine.status.replicas.push(replica(1));
-    check(&mut node, &[("set k v", "+OK"), ("failover to 10.0.0.2 7000 timeout 50", "+OK")]);
+    check(
+        &mut node,
+        &[
+            ("set k v", "+OK"),
+            ("set short lived px 100", "+OK"),
+            ("failover to 10.0.0.2 7000 timeout 50", "+OK"),
+        ],
+    );
     let request = FailoverRequest {
         target: Some(("10.0.0.2".to_owned(), 7000)),
         timeout_millis: Some(50),
@@ -304,7 +311,10 @@ fn a_failover_stops_the_writes_and_asks_the_replicas_at_once() {
     );
     assert!(node.send(1, "info replication").contains("master_failover_state:waiting-for-sync"));
     assert_eq!(node.send(2, "set k w"), "", "whatever CLIENT UNPAUSE says");
+    node.engine.now = UnixMillis::new(node.engine.now.get() + 10_000);
     assert_eq!(node.engine.expire_due(10), 0);
+    assert_eq!(node.send(1, "get short"), "$-1");
+    assert_eq!(node.logged(), "", "what has expired is only hidden");
     node.engine.end_failover();
     node.turn();
     assert_eq!(node.replies(2), "+OK");

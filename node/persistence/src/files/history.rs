@@ -133,6 +133,11 @@ fn parse(name: &str) -> Option<(ReplicationId, Offset, bool)> {
     Some((ReplicationId::parse(replid.as_bytes())?, Offset::new(offset), is_segment))
 }
 
+/// Reads the name of a base of the history.
+pub(super) fn parse_base(name: &str) -> Option<(ReplicationId, Offset)> {
+    parse(name).filter(|(.., is_segment)| !is_segment).map(|(replid, offset, _)| (replid, offset))
+}
+
 /// Which of `files`, the oldest first, must go. `free_bytes` is the room left on the disk; what a reader wants that has come
 /// to `wanted_from` stays, up to the hard limit.
 #[must_use]

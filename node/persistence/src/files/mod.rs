@@ -14,9 +14,11 @@
 
 pub mod bases;
 pub mod history;
+pub mod lost;
 mod publish;
 pub mod reading;
 pub mod recover;
+pub mod rewind;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
@@ -26,6 +28,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use rejoin_protocol::{DbIndex, NextOffset, Offset, UnixMillis};
 
 pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
+pub use recover::LogFlaw;
 
 use crate::{
     manifest::{BaseFormat, Manifest, ManifestFile},
@@ -124,6 +127,8 @@ pub struct LogFiles {
     replaced: Option<Replaced>,
     /// Files of an older set, to be retired with the first base.
     orphans: Vec<ManifestFile>,
+    /// The same of a stream's end that was given up: they go for good.
+    doomed: Vec<ManifestFile>,
 }
 
 /// What is live until an installation is confirmed.
@@ -182,6 +187,7 @@ impl LogFiles {
             base_bytes: 0,
             replaced: None,
             orphans,
+            doomed: Vec::new(),
             storage,
             options,
             writer,
@@ -219,6 +225,7 @@ impl LogFiles {
             base_bytes,
             replaced: None,
             orphans: Vec::new(),
+            doomed: Vec::new(),
         }
     }
 
@@ -235,7 +242,9 @@ impl LogFiles {
                 .any(|file| name == file.name || name.strip_suffix(".side").is_some_and(|of| of == file.name))
         };
         let is_ours = |name: &str| {
-            let is_temporary = name.starts_with("temp-rewriteaof") && name.ends_with(".rdb");
+            let is_temporary = (name.starts_with("temp-rewriteaof") && name.ends_with(".rdb"))
+                || name.starts_with("temp-rewind-")
+                || name.starts_with("temp-lost-");
             let behind = name.strip_prefix(&self.options.name).and_then(|rest| rest.strip_prefix('.'));
             let is_numbered = behind.is_some_and(|rest| {
                 [".base.rdb", ".base.aof", ".incr.aof"].iter().any(|ending| rest.ends_with(ending))
@@ -249,15 +258,11 @@ impl LogFiles {
             .collect();
         strays.sort_unstable();
         let last = self.manifest.increments.last().map_or(0, |last| last.seq);
-        let (worthless, files): (Vec<_>, Vec<_>) =
+        let (gone, files): (Vec<_>, Vec<_>) =
             strays.into_iter().partition(|name| self.increment_seq(name).is_some_and(|seq| seq > last));
         let in_folder =
             |names: Vec<String>| names.iter().map(|name| self.options.folder.join(name)).collect();
-        Retired {
-            history: self.options.history.clone(),
-            files: in_folder(files),
-            worthless: in_folder(worthless),
-        }
+        Retired { history: self.options.history.clone(), files: in_folder(files), gone: in_folder(gone) }
     }
 
     /// The number of an increment, by its name.
@@ -273,7 +278,7 @@ impl LogFiles {
 
     fn retire(&self, files: impl IntoIterator<Item = ManifestFile>) -> Retired {
         let files = files.into_iter().map(|file| self.options.folder.join(&file.name)).collect();
-        Retired { history: self.options.history.clone(), files, worthless: Vec::new() }
+        Retired { history: self.options.history.clone(), files, gone: Vec::new() }
     }
 
     /// Gives up the oldest increments that are over the limits, of files that are history and nothing else. The last one
@@ -320,9 +325,11 @@ impl LogFiles {
         let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
         let old: Vec<ManifestFile> =
             self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
-        let names = Manifest { history: old.clone(), ..Manifest::default() };
+        let history = old.iter().chain(&self.doomed).cloned().collect();
+        let names = Manifest { history, ..Manifest::default() };
         let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, before, now)?;
         begun.orphans = old;
+        begun.doomed = std::mem::take(&mut self.doomed);
         *self = begun;
         Ok(())
     }
@@ -450,7 +457,9 @@ impl LogFiles {
             .chain(replaced.base)
             .chain(replaced.increments)
             .collect();
-        self.retire(files)
+        let doomed = std::mem::take(&mut self.doomed);
+        let gone = doomed.iter().map(|file| self.options.folder.join(&file.name)).collect();
+        Retired { gone, ..self.retire(files) }
     }
 
     /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.

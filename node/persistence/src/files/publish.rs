@@ -78,15 +78,15 @@ pub struct Retired {
     /// They move to this folder, as far as they are ours; else they go.
     pub(super) history: Option<PathBuf>,
     pub(super) files: Vec<PathBuf>,
-    /// They go, wherever a history is kept.
-    pub(super) worthless: Vec<PathBuf>,
+    /// They go, ours or not.
+    pub(super) gone: Vec<PathBuf>,
 }
 
 impl Retired {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.worthless.is_empty()
+        self.files.is_empty() && self.gone.is_empty()
     }
 
     /// Moves bases and segments to the history's folder and removes all else. What cannot be moved or removed stays where it
@@ -95,8 +95,7 @@ impl Retired {
         if let Some(history) = &self.history {
             storage.create_folder(history)?;
         }
-        let removed = self.worthless.iter().map(|path| remove_segment(storage, path));
-        let mut outcome = removed.fold(Ok(()), io::Result::and);
+        let mut outcome = Ok(());
         for (number, path) in self.files.iter().enumerate() {
             // A base stands where the segment behind it begins.
             let next = self.files.get(number + 1);
@@ -105,6 +104,9 @@ impl Retired {
                 None => remove_segment(storage, path),
             };
             outcome = outcome.and(retired);
+        }
+        for path in &self.gone {
+            outcome = outcome.and(remove_segment(storage, path));
         }
         outcome
     }

@@ -1,6 +1,8 @@
 //! The log's files under every failure that a disk can think of: each operation is once the last one, or fails once.
 //! Whatever happens, what was acknowledged is found again, and the stream's bytes are those that were appended.
 
+mod rewinding;
+
 use std::path::Path;
 
 use rejoin_protocol::{ByteCount, ReplicationId};

@@ -10,6 +10,8 @@ mod sets;
 mod skip;
 mod workers;
 
+pub use skip::library_name;
+
 use std::io::Read;
 use std::sync::atomic::Ordering;
 

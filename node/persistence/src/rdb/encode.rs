@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rejoin_keyspace::{AccessClock, AccessKind, DatabaseSnapshot, Entry, HashSeed, Snapshot, Value};
 use rejoin_protocol::{DbIndex, UnixMillis, number::format_g17};
 
-use super::format::{VERSION_PLAIN, VERSION_PSYNC2, VERSION_USAGE, aux, opcode, score_text, value_type};
+use super::format::{
+    VERSION_FUNCTIONS, VERSION_PLAIN, VERSION_PSYNC2, VERSION_USAGE, aux, opcode, score_text, value_type,
+};
 use super::sink::Sink;
 use super::{EncodeOptions, LocalFile, RdbError, RdbTarget};
 
@@ -32,20 +34,28 @@ pub(super) fn encode(
     if options.omits_checksum {
         sink.omit_checksum();
     }
+    // Who knows no PSYNC2 knows no functions either.
+    let has_functions = !snapshot.libraries().is_empty();
     let version = match (target.psync2, &usage) {
         (false, _) => VERSION_PLAIN,
+        (true, _) if has_functions => VERSION_FUNCTIONS,
         (true, None) => VERSION_PSYNC2,
         (true, Some(_)) => VERSION_USAGE,
     };
     sink.bytes(format!("REDIS{version:04}").as_bytes());
     if target.psync2 {
         write_aux_fields(&mut sink, options, file, snapshot.seed())?;
+        for code in snapshot.libraries().values() {
+            sink.bytes(&[opcode::FUNCTION2]);
+            sink.string(code)?;
+        }
     }
     if options.compresses {
         sink.compress();
     }
     let mut progress = Progress { keys: 0, shown: options.progress };
-    for (index, database) in snapshot.into_databases() {
+    let databases = if options.omits_keys { Vec::new() } else { snapshot.into_databases() };
+    for (index, database) in databases {
         write_database(&mut sink, index, database, target, usage.as_ref(), &mut progress)?;
     }
     progress.show();

@@ -21,6 +21,9 @@ pub(super) const VERSION_PSYNC2: u32 = 8;
 /// The same with how keys are used (IDLE, FREQ).
 pub(super) const VERSION_USAGE: u32 = 9;
 
+/// The same with libraries of functions, which came with it (Redis 7.0).
+pub(super) const VERSION_FUNCTIONS: u32 = 10;
+
 /// What we write for all others: without AUX, RESIZEDB and lengths of 64 bits.
 pub(super) const VERSION_PLAIN: u32 = 6;
 

@@ -31,7 +31,7 @@ use rejoin_keyspace::{Keyspace, Snapshot};
 use thiserror::Error;
 
 pub use check::{CheckEvent, check};
-pub use decode::Worker;
+pub use decode::{Worker, library_name};
 pub use head::{RdbHead, read_head, verify_checksum};
 pub use options::{DecodeOptions, EncodeOptions, LocalFile, RdbTarget, StreamPosition};
 pub use summary::{RdbSummary, Skipped};
@@ -68,9 +68,41 @@ pub enum RdbError {
     },
 }
 
+/// The libraries in the payload of FUNCTION DUMP: opcodes as in an RDB, the version in two bytes, a checksum in eight.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode_functions(payload: &[u8]) -> Result<rejoin_keyspace::Libraries, RdbError> {
+    let damaged = |what: &str| RdbError::Damaged { at: payload.len() as u64, what: what.to_owned() };
+    let Some((covered, stated)) = payload.split_last_chunk::<8>() else {
+        return Err(damaged("a payload of functions that ends before its checksum"));
+    };
+    let Some((body, version)) = covered.split_last_chunk::<2>() else {
+        return Err(damaged("a payload of functions that ends before its version"));
+    };
+    let mut checksum = checksum::Checksum::new();
+    checksum.update(covered);
+    let (stated, computed) = (u64::from_le_bytes(*stated), checksum.value());
+    if stated != 0 && stated != computed {
+        return Err(RdbError::WrongChecksum { stated, computed });
+    }
+    let magic = format!("REDIS{:04}", u16::from_le_bytes(*version));
+    let file = [magic.as_bytes(), body, &[format::opcode::EOF], &[0; 8]].concat();
+    let options =
+        rejoin_keyspace::KeyspaceOptions { databases: 1, seed: rejoin_keyspace::HashSeed::new([0; 16]) };
+    let mut keyspace = Keyspace::new(options);
+    decode(
+        &mut file.as_slice(),
+        &mut keyspace,
+        &DecodeOptions { keeps_functions: true, ..DecodeOptions::default() },
+    )?;
+    Ok(std::mem::take(keyspace.libraries_mut()))
+}
+
 /// Writes a snapshot as one RDB and drops it leaf by leaf. Returns the bytes written.
 ///
-/// The version is the lowest that the data and the options need: 8 with AUX fields for readers that know PSYNC2, 6
+/// The version is the lowest that the data and the options need: 8 with AUX fields for readers that know PSYNC2, 10 where there
+/// are functions, 6
 /// without any (and so without a position) for all others. Output comes in pieces of about 256 KiB and is flushed at the
 /// end. An error of `out` ends it at once; the rest of the snapshot is dropped.
 pub fn encode(snapshot: Snapshot, options: &EncodeOptions<'_>, out: &mut dyn Write) -> Result<u64, RdbError> {

@@ -50,6 +50,8 @@ pub struct EncodeOptions<'a> {
     /// A node of our kind may be among the readers (`target.psync2` must be set): the seed of the hash in whose order the
     /// keys stand goes along, as in a file of ours.
     pub states_seed: bool,
+    /// No keys are written: the reader wants only what else there is.
+    pub omits_keys: bool,
     /// Strings of more than 20 bytes are compressed where that makes them shorter (`rdbcompression`).
     pub compresses: bool,
     /// A checksum of zeros, which means that there is none (`rdbchecksum no`).
@@ -67,6 +69,7 @@ impl EncodeOptions<'_> {
             position,
             file: None,
             states_seed: false,
+            omits_keys: false,
             compresses: false,
             omits_checksum: false,
             progress: None,
@@ -89,7 +92,8 @@ pub struct DecodeOptions<'a> {
     /// Values of types that we do not have (streams, modules, hashes with fields that expire), functions and data of modules are passed over, and counted
     /// in [`super::RdbSummary::skipped`], instead of being refused (`rdb-skip-unsupported`).
     pub skips_unsupported: bool,
-    /// Functions are handed over in [`super::RdbSummary::functions`], unread, instead of being refused.
+    /// Functions are kept in the keyspace's libraries, unread, instead of being refused; [`super::RdbSummary::functions`] has
+    /// them too.
     pub keeps_functions: bool,
     /// The payload is a file of ours, or comes from the master that we follow: the seed of the hash that it states becomes
     /// the keyspace's, if that is empty, and the keys arrive in the order in which it keeps them. Never to be set for
@@ -109,6 +113,6 @@ impl DecodeOptions<'_> {
     /// For a file on our own disk.
     #[must_use]
     pub fn for_file(limits: Limits) -> Self {
-        Self { limits, adopts_seed: true, ..Self::default() }
+        Self { limits, adopts_seed: true, keeps_functions: true, ..Self::default() }
     }
 }

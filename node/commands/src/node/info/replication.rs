@@ -36,10 +36,17 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
         Some(offset) => lines.add("second_repl_offset", offset),
         None => lines.add("second_repl_offset", -1),
     }
+    // Ours: a Rejoin replica goes by it, and no stock server has it.
+    let ancestors: Vec<String> =
+        status.ancestors.iter().map(|(replid, last_valid)| format!("{replid}:{last_valid}")).collect();
+    lines.add("master_ancestors", ancestors.join(","));
     lines.add("repl_backlog_active", 1);
     lines.add("repl_backlog_size", status.hot_budget);
     lines.add("repl_backlog_first_byte_offset", status.hot_first);
     lines.add("repl_backlog_histlen", hot_bytes);
+    lines.add("sync_rewinds", status.rewinds);
+    lines.add("lost_tails", status.lost_tails);
+    lines.add("lost_tail_bytes", status.lost_tail_bytes);
 }
 
 /// What a replica says of the link to its master.

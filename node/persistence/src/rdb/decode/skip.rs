@@ -168,6 +168,8 @@ impl Decoder<'_> {
         let what = format!("FUNCTION2, the library of functions '{}'", library_name(&library).escape_ascii());
         self.observe(|read| CheckEvent::Extra { read, what: &what });
         if self.options.keeps_functions {
+            let name = library_name(&library).into();
+            self.keyspace.libraries_mut().insert(name, library.clone().into());
             self.summary.functions.push(library);
             return Ok(());
         }
@@ -228,7 +230,8 @@ impl Decoder<'_> {
 }
 
 /// The name that a library states in its first line: `#!lua name=...`.
-fn library_name(code: &[u8]) -> &[u8] {
+#[must_use]
+pub fn library_name(code: &[u8]) -> &[u8] {
     let first_line = code.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let words = first_line.split(u8::is_ascii_whitespace);
     words.filter_map(|word| word.strip_prefix(b"name=")).next().unwrap_or_default()
