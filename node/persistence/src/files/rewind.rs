@@ -14,7 +14,9 @@ use std::{
 use rejoin_protocol::{ByteCount, Offset, ReplicationId, UnixMillis};
 use thiserror::Error;
 
-use super::{Before, LogFiles, LogFlaw, Retired, StreamPlace, chained, publish::remove_segment};
+use super::{
+    Before, LogFiles, LogFlaw, Retired, StreamPlace, chained, history::HistoryKind, publish::remove_segment,
+};
 use crate::{
     manifest::ManifestFile,
     segment::{SegmentHead, SegmentWriter, StoredSegment, StreamName, preamble, side_path},
@@ -207,7 +209,7 @@ impl CutCopy {
     }
 }
 
-/// Takes out of the history what lies behind `at` and is given up: whole segments, and the end of the one in `cut`.
+/// Takes out of the history what lies behind `at` and is given up: bases, whole segments, and the end of the one in `cut`.
 pub fn forget_behind(
     storage: &dyn Storage,
     history: &Path,
@@ -219,6 +221,14 @@ pub fn forget_behind(
     for segment in way.segments.iter().filter(|segment| in_history(&segment.path)) {
         if segment.head.start >= at {
             remove_segment(storage, &segment.path)?;
+        }
+    }
+    // Bases that stand in what is given up, and whatever else could be mistaken for what is to come under these names.
+    let names: Vec<ReplicationId> = way.segments.iter().map(|segment| segment.head.stream.replid).collect();
+    for file in super::history::list(storage, history)? {
+        let is_behind = file.offset > at || (file.offset == at && file.kind != HistoryKind::Base);
+        if is_behind && names.contains(&file.replid) {
+            remove_segment(storage, &file.path)?;
         }
     }
     match cut {

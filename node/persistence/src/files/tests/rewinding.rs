@@ -1,6 +1,7 @@
 //! Going back: whatever operation on the disk is the last, or fails, a start finds the stream as it was, or as it is after.
 
 use super::super::{
+    history::HistoryKind,
     lost,
     rewind::{self, BaseAt, NoWay, Search},
 };
@@ -254,4 +255,48 @@ fn segments_that_were_given_up_are_no_way() {
         bytes.extend(segment.bytes_between(segment.head.start, segment.end_present()).unwrap());
     }
     assert_eq!(bytes, new.bytes);
+}
+
+#[test]
+fn what_is_given_up_leaves_neither_bases_nor_segments_in_the_history() {
+    for border in [3, 20, 40] {
+        let storage = SimulatedStorage::new();
+        let (mut files, mut model) = begun(&storage);
+        rewrite(&mut files, &mut model).unwrap();
+        rewrite(&mut files, &mut model).unwrap();
+        rewrite(&mut files, &mut model).unwrap();
+        let after = gone_back(&model, border);
+        let at = Offset::new(after.acknowledged);
+        let way = find(&files, &storage, at.get()).unwrap();
+        let segment = way.segment_at(at).unwrap();
+        let cut = (segment.end_present() != at).then(|| {
+            rewind::cut(&storage, segment, at, Path::new("appendonlydir/temp-rewind-1.cut")).unwrap()
+        });
+        let chain = segment.chain_at(at).unwrap();
+        rewind::forget_behind(&storage, Path::new("replhistory"), &way, at, cut.as_ref()).unwrap();
+        // The master was put back to an older state: the stream goes on under the name that it had.
+        let place = StreamPlace { stream: stream(1), offset: at, db: DbIndex::new(0), chain };
+        files.begin_again_without(place, NOW).unwrap();
+        let mut model = after;
+        for _ in 0..10 {
+            model.append(&mut files).unwrap();
+        }
+        rewrite(&mut files, &mut model).unwrap();
+        for file in history::list(&storage, Path::new("replhistory")).unwrap() {
+            assert!(file.kind != HistoryKind::Base || file.offset <= at, "{file:?}");
+        }
+        let end = Offset::new(model.acknowledged);
+        let (mut read_bytes, mut from) = (Vec::new(), NextOffset::FIRST);
+        while from.prior() < end {
+            let mut cursor = reading::open(&storage, &folders(), &stream(1), from, end).unwrap();
+            while let Some(piece) = cursor.next_piece(end, 100).unwrap() {
+                let mut bytes = vec![0; piece.bytes as usize];
+                piece.file.read_exact_at(piece.at, &mut bytes).unwrap();
+                read_bytes.extend_from_slice(&bytes);
+                cursor.consume(piece.bytes);
+            }
+            from = cursor.position();
+        }
+        assert_eq!(read_bytes, model.bytes);
+    }
 }
