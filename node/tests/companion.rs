@@ -241,6 +241,7 @@ fn write_segment(folder: &Path, commands: usize) -> ManifestFile {
         chain: 5,
         created: UnixMillis::new(1),
         begins_empty: true,
+        is_followed: false,
         boot: BootId([1; 16]),
     };
     let mut segment = SegmentWriter::create(&storage, Path::new("appendonly.aof.1.incr.aof"), head).unwrap();

@@ -106,6 +106,7 @@ impl Shard {
             session.db = db;
         }
         self.engine.role = Role::Replica;
+        self.note_followed(true);
         let unblocked = self.engine.unblock_all();
         for &client in &unblocked {
             self.close_client(client, true);
@@ -161,6 +162,7 @@ impl Shard {
         self.stop_upstream();
         self.following += 1;
         self.engine.role = Role::Master;
+        self.note_followed(false);
         self.events.report(NodeEvent::RoleChanged { is_replica: false });
         self.engine.status.upstream = None;
         self.control.unfollow();

@@ -488,6 +488,8 @@ impl Shard {
         let bytes_max = self.engine.settings.repl_backlog_bytes.min(TAIL_BYTES_MAX);
         let tail = found.tail(replayed.border, bytes_max).map_err(|flaw| flaw.to_string())?;
         let new_replid = ReplicationId::from_random((self.random_id)());
+        // REPLICAOF may have come while it was loaded.
+        let options = LogFilesOptions { is_followed: self.engine.settings.replicaof.is_some(), ..options };
         found
             .resume(storage, options, replayed, new_replid, unix_now())
             .map(|(files, resumed)| (files, Some(GoneOn { resumed, tail })))
@@ -519,7 +521,11 @@ impl Shard {
             tracing::info!(
                 replid = %place.stream.replid, offset = %place.offset, db = %place.db,
                 "The stream goes on where the log ends{}",
-                if resumed.is_renamed { ", under a new name: its end may have been lost" } else { "" }
+                match (resumed.is_renamed, resumed.is_end_safe) {
+                    (false, _) => "",
+                    (true, false) => ", under a new name: its end may have been lost",
+                    (true, true) => ", under a new name: what is there is a master's that is not followed any more",
+                }
             );
         }
     }

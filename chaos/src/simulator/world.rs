@@ -396,7 +396,8 @@ impl World {
         self.machines[id].starts_at = None;
         let storage = self.machines[id].storage.clone();
         self.net.node_began(id);
-        let started = Node::start(id, self.now, &storage, &self.setup, &mut self.chance);
+        let is_replica = self.machines[id].told.is_some();
+        let started = Node::start(id, self.now, &storage, &self.setup, is_replica, &mut self.chance);
         let node = match started {
             Ok(node) => node,
             Err(_) if storage.is_down() => {
@@ -422,16 +423,19 @@ impl World {
                 checks::check_promises(&self.book, &mut self.promises, found, |_| false)?;
             }
         }
-        if let Some(master) = told {
-            return self.with_node(id, |node, now, net| node.follow(now, net, master));
+        match told {
+            Some(master) => self.with_node(id, |node, now, net| node.follow(now, net, master)),
+            // Two that write under one name would be the end of all.
+            None if self.is_name_of_another(id, found.0) => {
+                Err(format!("n{id} starts as a master under {}, which is another's name", found.0))
+            }
+            None => Ok(()),
         }
-        if !self.machines[id].own_names.contains(&found.0) {
-            // Its log is a replica's, and it starts as a master: two would write under one name. The node does not know yet
-            // that the name is another's, so the operator gives it one (a gap that is to be closed: then this goes).
-            self.note(&format!("n{id}"), "starts as a master on a replica's log");
-            self.with_node(id, |node, now, net| node.take_new_name(now, net))?;
-        }
-        Ok(())
+    }
+
+    fn is_name_of_another(&self, id: NodeId, replid: ReplicationId) -> bool {
+        let mut others = self.machines.iter().enumerate().filter(|(other, _)| *other != id);
+        others.any(|(_, machine)| machine.own_names.contains(&replid))
     }
 
     /// The operator promotes a replica, and tells the others, one after the other, whom to follow.

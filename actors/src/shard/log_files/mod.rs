@@ -205,6 +205,7 @@ pub(crate) fn options_of(settings: &Settings, storage: &dyn Storage) -> LogFiles
         history: settings.log.keeps_history.then(|| PathBuf::from(HISTORY_FOLDER)),
         segment_bytes: settings.log.segment_bytes,
         boot: BootId(storage.boot_id()),
+        is_followed: settings.replicaof.is_some(),
     }
 }
 

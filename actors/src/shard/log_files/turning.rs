@@ -8,6 +8,17 @@ use super::{Keeps, options_of, stream_name_of};
 use crate::shard::{Shard, recovery, unix_now};
 
 impl Shard {
+    /// The log's bytes come from a master from here on, or are our own: a start as a master must know.
+    pub(crate) fn note_followed(&mut self, is_followed: bool) {
+        let Some(disk) = &mut self.disk else { return };
+        match disk.files.set_followed(is_followed) {
+            Ok(()) => {}
+            Err(error) if disk.keeps == Keeps::History => self.give_up_history(&error),
+            // The segment that begins next says it.
+            Err(error) => self.note_log_failure(&error, 0),
+        }
+    }
+
     /// The stream goes on under another name from the present end of the log.
     pub(crate) fn rename_log(&mut self) {
         let (now, stream) = (self.engine.now, stream_name_of(&self.lineage));

@@ -350,7 +350,7 @@ impl Node {
         let mut stored = Vec::new();
         for path in paths {
             let segment = match StoredSegment::open(&*self.storage, &path) {
-                // Its process ended while it was moved to the history, file first: it serves nobody.
+                // A power loss took its side data, or its removal, alone: it serves nobody.
                 Err(SegmentFlaw::NoSideData { .. }) => continue,
                 segment => segment.map_err(|error| words(&error))?,
             };

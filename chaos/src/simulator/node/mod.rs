@@ -354,6 +354,7 @@ impl Node {
         self.engine.log.clear();
         self.select_as_stream_does();
         self.engine.role = Role::Replica;
+        self.is_failed |= self.disk.files.set_followed(true).is_err();
         self.engine.unblock_all();
         self.tell_master(now, master::Mail::Demote);
         self.follow_address(now, master);
@@ -368,15 +369,10 @@ impl Node {
         }
         self.stop_upstream(now, net);
         self.engine.role = Role::Master;
+        self.is_failed |= self.disk.files.set_followed(false).is_err();
         self.unfollow_address();
         self.shift_lineage(now);
         self.say(format!("is promoted at {}, and goes on as {}", self.visible(), self.lineage.current()));
-        self.step(now, net);
-    }
-
-    /// DEBUG CHANGE-REPL-ID.
-    pub(crate) fn take_new_name(&mut self, now: Duration, net: &mut Network) {
-        self.shift_lineage(now);
         self.step(now, net);
     }
 

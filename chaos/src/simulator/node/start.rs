@@ -32,6 +32,7 @@ pub(crate) fn options_of(setup: &Setup, storage: &SimulatedStorage) -> LogFilesO
         history: log.keeps_history.then(|| HISTORY_FOLDER.into()),
         segment_bytes: log.segment_bytes,
         boot: BootId(storage.boot_id()),
+        is_followed: false,
     }
 }
 
@@ -49,16 +50,18 @@ struct GoneOn {
 }
 
 impl Node {
-    /// Starts a process on what the disk holds. An error is why it does not start.
+    /// Starts a process on what the disk holds; `is_replica` if its configuration names a master. An error is why it does
+    /// not start.
     pub(crate) fn start(
         id: NodeId,
         now: Duration,
         storage: &SimulatedStorage,
         setup: &Setup,
+        is_replica: bool,
         chance: &mut Chance,
     ) -> Result<Self, String> {
         let storage = Arc::new(storage.clone());
-        let options = options_of(setup, &storage);
+        let options = LogFilesOptions { is_followed: is_replica, ..options_of(setup, &storage) };
         storage.create_folder(&options.folder).map_err(words)?;
         let lock = storage.lock_folder(&options.folder).map_err(words)?;
         let mut loading = Loading::new(setup, now, chance);

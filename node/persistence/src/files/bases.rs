@@ -147,6 +147,7 @@ mod tests {
             created: now,
             boot: BootId([0; 16]),
             begins_empty: false,
+            is_followed: false,
         };
         let mut writer = SegmentWriter::create(storage, Path::new(path), head).unwrap();
         writer.append(&vec![b'x'; (end - start) as usize], now).unwrap();

@@ -52,6 +52,8 @@ pub struct LogFilesOptions {
     pub segment_bytes: u64,
     /// The present run of the operating system.
     pub boot: BootId,
+    /// A master is followed: what is appended comes from there. Changed by [`LogFiles::set_followed`].
+    pub is_followed: bool,
 }
 
 impl LogFilesOptions {
@@ -174,6 +176,7 @@ impl LogFiles {
             created: now,
             boot: options.boot,
             begins_empty: before == Before::Nothing,
+            is_followed: options.is_followed,
         };
         let writer = SegmentWriter::create(&*storage, &options.folder.join(&file.name), head)?;
         let orphans = old.live().cloned().collect();
@@ -435,8 +438,19 @@ impl LogFiles {
             created: now,
             boot: self.options.boot,
             begins_empty: false,
+            is_followed: self.options.is_followed,
         };
         SegmentWriter::create(&*self.storage, &self.options.folder.join(&file.name), head)
+    }
+
+    /// From here on the bytes come from a master, or are our own, and then under a name of our own
+    /// ([`LogFiles::rename_stream`] comes next).
+    ///
+    /// # Errors
+    /// It could not be noted in the segment that is being written; later ones will say it.
+    pub fn set_followed(&mut self, is_followed: bool) -> io::Result<()> {
+        self.options.is_followed = is_followed;
+        if is_followed { self.writer.note_followed() } else { Ok(()) }
     }
 
     /// The stream goes on under another name from here.

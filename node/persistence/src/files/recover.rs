@@ -95,9 +95,10 @@ pub enum Increments {
 pub struct Resumed {
     /// The stream.
     pub place: StreamPlace,
-    /// The system went down since it was written, so that the end may be lost, or somebody cut it off: the stream goes on
-    /// under a new name.
+    /// The stream goes on under a new name: its end may be lost, or it is a master's, and none is followed any more.
     pub is_renamed: bool,
+    /// The system did not go down since it was written, and nobody cut anything off: all of it is there.
+    pub is_end_safe: bool,
     /// Bytes that were cut off: an append that was lost, or the beginning of a command.
     pub bytes_cut: u64,
 }
@@ -383,8 +384,8 @@ impl FoundLog {
     }
 
     /// Goes on with a log of ours that was replayed up to `border`, where `db` is selected; `verified` is the last byte
-    /// that is known to be as it was written. What lies behind the border is cut off. After a power loss the stream
-    /// goes on as `new_replid`.
+    /// that is known to be as it was written. What lies behind the border is cut off. After a power loss, and where the
+    /// bytes are a master's that is not followed any more, the stream goes on as `new_replid`.
     ///
     /// # Panics
     /// With a foreign log.
@@ -408,6 +409,8 @@ impl FoundLog {
         // Somebody may have cut off more than a killed process loses.
         let is_killed = last.head.boot == options.boot && border >= last.end_kept();
         let is_safe = (is_closed && verified == border) || is_killed;
+        // Its master goes on under the name that the log has.
+        let is_masters = last.head.is_followed && !options.is_followed;
         let writer = SegmentWriter::reopen(&*storage, &last.path, last, end, options.boot).map_err(failed)?;
         let mut manifest = self.manifest;
         manifest.history.clear();
@@ -440,8 +443,8 @@ impl FoundLog {
             .iter()
             .try_for_each(|path| super::publish::remove_segment(&*storage, path))
             .map_err(failed)?;
-        if !is_safe {
-            let shared = verified.min(border);
+        if !is_safe || is_masters {
+            let shared = if is_safe { border } else { verified.min(border) };
             let mut ancestors = stream.ancestors;
             for (_, last_valid) in &mut ancestors {
                 *last_valid = (*last_valid).min(shared);
@@ -449,7 +452,8 @@ impl FoundLog {
             ancestors.insert(0, (stream.replid, shared));
             files.rename_stream(StreamName { replid: new_replid, ancestors }, now).map_err(failed)?;
         }
-        let resumed = Resumed { place: files.place(), is_renamed: !is_safe, bytes_cut };
+        let is_renamed = !is_safe || is_masters;
+        let resumed = Resumed { place: files.place(), is_renamed, is_end_safe: is_safe, bytes_cut };
         Ok((files, resumed))
     }
 }

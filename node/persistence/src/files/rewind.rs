@@ -348,6 +348,7 @@ impl LogFiles {
             created: now,
             boot: options.boot,
             begins_empty: false,
+            is_followed: options.is_followed,
         };
         let path = options.folder.join(&file.name);
         made.push(path.clone());

@@ -30,6 +30,7 @@ fn options(storage: &SimulatedStorage) -> LogFilesOptions {
         history: Some(PathBuf::from("replhistory")),
         segment_bytes: 400,
         boot: BootId(storage.boot_id()),
+        is_followed: false,
     }
 }
 
@@ -552,6 +553,59 @@ fn a_crash_while_files_are_retired_costs_nothing_of_the_history() {
             }
         }
     }
+}
+
+#[test]
+fn who_starts_as_a_master_behind_a_masters_bytes_takes_another_name() {
+    let restarted = |files: LogFiles, storage: &SimulatedStorage, is_closed: bool, is_followed: bool| {
+        if is_closed {
+            files.close(NOW).unwrap()
+        } else {
+            drop(files)
+        }
+        let storage = storage.kill();
+        let found = look(&storage, &options(&storage)).unwrap().unwrap();
+        let (_, stream, verified) = load(&storage, &found).unwrap();
+        let border = Offset::new(stream.len() as u64);
+        let replayed = Replayed { border, verified, db: DbIndex::new(0) };
+        let options = LogFilesOptions { is_followed, ..options(&storage) };
+        let (files, resumed) = found.resume(shared(&storage), options, replayed, id(9), NOW).unwrap();
+        assert_eq!(files.end(), border);
+        (files, resumed, storage)
+    };
+    for is_closed in [false, true] {
+        for appends in [0, 3, 60] {
+            let storage = SimulatedStorage::new();
+            let (mut files, mut model) = (begin(&storage).unwrap(), Model::default());
+            model.append(&mut files).unwrap();
+            files.set_followed(true).unwrap();
+            for _ in 0..appends {
+                model.append(&mut files).unwrap();
+            }
+            // As a replica it goes on as it was, and so does whoever starts again.
+            let (files, resumed, storage) = restarted(files, &storage, is_closed, true);
+            assert!(!resumed.is_renamed);
+            let (files, resumed, storage) = restarted(files, &storage, is_closed, false);
+            assert!(resumed.is_renamed);
+            let shared_name = (id(1), Offset::new(model.acknowledged));
+            let name = StreamName { replid: id(9), ancestors: vec![shared_name] };
+            assert_eq!(resumed.place.stream, name);
+            // From there on the bytes are its own.
+            let (mut files, resumed, _) = restarted(files, &storage, is_closed, false);
+            assert!(!resumed.is_renamed);
+            assert_eq!(resumed.place.stream, name);
+            model.append(&mut files).unwrap();
+        }
+    }
+    // Who was promoted has a name of its own.
+    let storage = SimulatedStorage::new();
+    let (mut files, mut model) = (begin(&storage).unwrap(), Model::default());
+    files.set_followed(true).unwrap();
+    model.append(&mut files).unwrap();
+    files.set_followed(false).unwrap();
+    files.rename_stream(stream(4), NOW).unwrap();
+    let (_, resumed, _) = restarted(files, &storage, false, false);
+    assert_eq!((resumed.is_renamed, resumed.place.stream.replid), (false, id(4)));
 }
 
 #[test]

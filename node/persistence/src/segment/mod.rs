@@ -221,6 +221,17 @@ impl SegmentWriter {
         self.side.write_all_at(0, &self.head.encode())
     }
 
+    /// Notes that what is appended from here on comes from a master.
+    pub(crate) fn note_followed(&mut self) -> io::Result<()> {
+        if self.head.is_followed {
+            return Ok(());
+        }
+        let head = SegmentHead { is_followed: true, ..self.head.clone() };
+        self.side.write_all_at(0, &head.encode())?;
+        self.head = head;
+        Ok(())
+    }
+
     fn write_end(&mut self, state: SegmentState) -> io::Result<()> {
         let end = SegmentEnd { end: self.end, chain: self.chain.value(), state };
         self.turn += 1;

@@ -24,6 +24,10 @@ const ANCESTOR_BYTES: usize = REPLID_BYTES + 8;
 const HEAD_FIXED_BYTES: usize = 8 + REPLID_BYTES + 8 + 4 + 4 + 8 + 8 + 16 + 4 + 4;
 const HEAD_CHECKSUM_AT: usize = HEAD_FIXED_BYTES + ANCESTORS_MAX * ANCESTOR_BYTES;
 
+/// Bits of the head's flags.
+const BEGINS_EMPTY: u32 = 1;
+const IS_FOLLOWED: u32 = 2;
+
 /// Bytes of the head.
 pub(super) const HEAD_BYTES: usize = 1024;
 /// Where the rows for the end stand, in one sector.
@@ -70,6 +74,9 @@ pub struct SegmentHead {
     pub boot: BootId,
     /// Nothing lies before it: the data was empty.
     pub begins_empty: bool,
+    /// Its bytes, or some of them, come from a master, which goes on under the same name: whoever starts as a master behind
+    /// them must take another.
+    pub is_followed: bool,
 }
 
 /// How far a segment goes.
@@ -128,7 +135,9 @@ impl SegmentHead {
         out.extend_from_slice(&self.chain.to_le_bytes());
         out.extend_from_slice(&self.created.get().to_le_bytes());
         out.extend_from_slice(&self.boot.0);
-        out.extend_from_slice(&u32::from(self.begins_empty).to_le_bytes());
+        let flags = [(self.begins_empty, BEGINS_EMPTY), (self.is_followed, IS_FOLLOWED)];
+        let flags = flags.iter().filter(|(is_set, _)| *is_set).fold(0, |all, (_, flag)| all | flag);
+        out.extend_from_slice(&flags.to_le_bytes());
         let ancestors = &self.stream.ancestors[..self.stream.ancestors.len().min(ANCESTORS_MAX)];
         out.extend_from_slice(&(ancestors.len() as u32).to_le_bytes());
         for (replid, last_valid) in ancestors {
@@ -156,7 +165,7 @@ impl SegmentHead {
         let chain = fields.number()?;
         let created = UnixMillis::new(fields.number()?.cast_signed());
         let boot = BootId(fields.array()?);
-        let begins_empty = u32::from_le_bytes(fields.array()?) != 0;
+        let flags = u32::from_le_bytes(fields.array()?);
         let count = u32::from_le_bytes(fields.array()?);
         let ancestors = (0..count.min(ANCESTORS_MAX as u32))
             .map(|_| Some((fields.replid()?, Offset::new(fields.number()?))))
@@ -169,7 +178,8 @@ impl SegmentHead {
             chain,
             created,
             boot,
-            begins_empty,
+            begins_empty: flags & BEGINS_EMPTY != 0,
+            is_followed: flags & IS_FOLLOWED != 0,
         })
     }
 }
@@ -286,12 +296,16 @@ mod tests {
             created: UnixMillis::new(1_700_000_000_123),
             boot: BootId([9; 16]),
             begins_empty: true,
+            is_followed: false,
         }
     }
 
     #[test]
     fn what_was_written_is_read() {
-        assert_eq!(SegmentHead::decode(&head().encode()), Some(head()));
+        for (begins_empty, is_followed) in [(false, false), (false, true), (true, false), (true, true)] {
+            let head = SegmentHead { begins_empty, is_followed, ..head() };
+            assert_eq!(SegmentHead::decode(&head.encode()), Some(head));
+        }
         let end = SegmentEnd { end: Offset::new(77), chain: 5, state: SegmentState::Sealed };
         assert_eq!(SegmentEnd::decode(&end.encode(8)), [EndRow { end, turn: 8, row: 0 }]);
         let mark = Mark { offset: Offset::new(77), wall: UnixMillis::new(-3), chain: 5 };

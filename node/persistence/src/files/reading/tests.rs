@@ -32,6 +32,7 @@ impl World {
             history: Some(PathBuf::from("replhistory")),
             segment_bytes: 3000,
             boot: BootId(disk.boot_id()),
+            is_followed: false,
         };
         let place =
             StreamPlace { stream: stream.clone(), offset: Offset::ZERO, db: DbIndex::new(0), chain: 0 };
@@ -175,6 +176,7 @@ fn what_an_ancestor_wrote_behind_the_parting_is_not_ours() {
         created: NOW,
         boot: BootId(world.disk.boot_id()),
         begins_empty: false,
+        is_followed: false,
     };
     world.disk.create_folder(Path::new("replhistory")).unwrap();
     let path = crate::files::history::segment_path(Path::new("replhistory"), id(1), shared);
