@@ -255,9 +255,9 @@ impl Feeding {
 
     /// The log is read from here on; it keeps what is there, in memory or in files.
     fn open_log(&mut self, at: Bookmark) {
-        let opened = OpenCursor { replica: self.replica, at: at.position() };
-        tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
         let Some(LogSeed { stream, socket }) = self.log_seed.take() else { return };
+        let opened = OpenCursor { replica: self.replica, stream: stream.clone(), at: at.position() };
+        tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
         let (log, reports) = (self.context.log.clone(), self.context.reports.clone());
         self.log = Some(LogReader::new(self.replica, stream, log, reports, socket, at));
     }

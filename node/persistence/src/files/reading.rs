@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicationId};
+use rejoin_protocol::{ByteCount, NextOffset, Offset};
 use thiserror::Error;
 
 use crate::{
@@ -84,7 +84,7 @@ impl Catalog {
                 else {
                     continue;
                 };
-                let Some(limit) = last_valid(stream, head.stream.replid) else { continue };
+                let Some(limit) = stream.last_valid(head.stream.replid) else { continue };
                 let is_growing = stated.state == SegmentState::Open && limit.is_none();
                 // What grows may have more in the file than was stated when we read that; its readers stop at the border.
                 let end = if is_growing { end_present } else { stated.end.min(end_present) };
@@ -137,14 +137,6 @@ impl Catalog {
         let end = (!place.is_growing).then_some(place.end);
         Ok(FileCursor { segment, end, position, checked: position })
     }
-}
-
-/// The last byte that `stream` shares with `replid`: `Some(None)` is all of it, `None` nothing.
-fn last_valid(stream: &StreamName, replid: ReplicationId) -> Option<Option<Offset>> {
-    if replid == stream.replid {
-        return Some(None);
-    }
-    stream.ancestors.iter().find(|(id, _)| *id == replid).map(|(_, last_valid)| Some(*last_valid))
 }
 
 /// Opens the stream's files at `from`. Everything from there up to `until`, which was the log's border before, is there, or

@@ -1,4 +1,4 @@
-use rejoin_protocol::{DbIndex, UnixMillis};
+use rejoin_protocol::{DbIndex, ReplicationId, UnixMillis};
 
 use super::*;
 use crate::{
