@@ -147,7 +147,7 @@ impl Shard {
             announce_ip: (!settings.replica_announce_ip.is_empty())
                 .then(|| settings.replica_announce_ip.clone()),
             credentials,
-            failover: self.failover_is_unanswered.clone(),
+            failover: self.failover_flag.clone(),
             databases: settings.databases,
             limits: self.limits.subscribe(),
         }
