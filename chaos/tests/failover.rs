@@ -224,6 +224,7 @@ fn a_target_that_dies_in_the_middle_is_called_off() {
         (role(&master), failover_state(&master)),
         ("slave".to_owned(), "failover-in-progress".to_owned())
     );
+    wait_for_line(&master, "it is asked again, and writes wait. FAILOVER ABORT");
     client.ask(&["FAILOVER", "ABORT"]).unwrap();
     client.ask(&["SET", "k", "v"]).unwrap();
     let shown = info(&master, "replication").unwrap();
