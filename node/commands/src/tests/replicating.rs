@@ -160,6 +160,7 @@ fn wait_answers_when_enough_replicas_hold_the_writes() {
             ("wait a 0", "-ERR value is not an integer or out of range"),
             ("wait 0 a", "-ERR timeout is not an integer or out of range"),
             ("wait 0 -1", "-ERR timeout is negative"),
+            ("wait 0 9223372036854775807", "-ERR timeout is out of range"),
             ("set k v", "+OK"),
         ],
     );
@@ -199,6 +200,7 @@ fn waitaof_in_redis_words() {
             ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
             ("waitaof 0 x 0", "-ERR value is out of range, must be positive"),
             ("waitaof 0 0 -1", "-ERR timeout is negative"),
+            ("waitaof 0 0 9223372036854775807", "-ERR timeout is out of range"),
             ("waitaof 0 0 x", "-ERR timeout is not an integer or out of range"),
             ("waitaof 1 0 0", NO_LOG),
             ("waitaof 0 0 0", "*2 :0 :0"),
