@@ -48,7 +48,6 @@ impl Shard {
             tracing::info!("Failover target {host}:{port} is synced, failing over.");
         }
         self.engine.status.failover = FailoverState::InProgress;
-        self.engine.settings.replicaof = Some((host.clone(), port));
         self.failover_target = Some((host.clone(), port));
         self.failover_flag = Arc::new(FailoverFlag::begin());
         self.follow(host, port);
@@ -85,7 +84,6 @@ impl Shard {
         }
         self.control.abort_failover();
         if state == FailoverState::InProgress {
-            self.engine.settings.replicaof = None;
             self.unfollow();
         }
         self.end_failover();

@@ -70,11 +70,16 @@ fn a_replica_introduces_itself_and_leaves_the_shard() {
     let refused = "-ERR PSYNC FAILOVER can't be sent to a master.";
     assert_eq!(node.send(2, &format!("psync {id} 501 failover")), refused);
     node.engine.role = Role::Replica;
+    node.engine.settings.replicaof = Some(("10.0.0.1".to_owned(), 6379));
     let refused = "-ERR PSYNC FAILOVER replid must match my replid.";
     assert_eq!(node.send(2, &format!("psync {id} 501 failover")), refused);
     node.engine.status.replid = ReplicationId::parse(id.as_bytes()).unwrap_or(ReplicationId::NONE);
     assert_eq!(node.send(2, &format!("psync {id} 501 failover")), "");
-    node.engine.role = Role::Master;
+    assert!(
+        node.engine.settings.replicaof.is_some(),
+        "nothing has happened yet: whoever carries it out clears it"
+    );
+    (node.engine.role, node.engine.settings.replicaof) = (Role::Master, None);
     let wanted = WantedStream::Psync {
         replid: ReplicationId::parse(id.as_bytes()),
         from: Some(NextOffset::new(501)),
