@@ -151,6 +151,11 @@ fn parse(name: &str) -> Option<(ReplicationId, Offset, bool)> {
     Some((ReplicationId::parse(replid.as_bytes())?, Offset::new(offset), is_segment))
 }
 
+/// Whether a segment of the history is called so.
+pub(super) fn is_segment_name(name: &str) -> bool {
+    parse(name).is_some_and(|(.., is_segment)| is_segment)
+}
+
 /// Reads the name of a base of the history.
 pub(super) fn parse_base(name: &str) -> Option<(ReplicationId, Offset)> {
     parse(name).filter(|(.., is_segment)| !is_segment).map(|(replid, offset, _)| (replid, offset))
