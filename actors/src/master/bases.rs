@@ -67,8 +67,9 @@ impl Master {
         // Up to there the present stream and the one that the base was written in are the same.
         let position = StreamPosition { replid: self.core.lineage().current(), ..base.position };
         let payload = FeedPayload::File { file: base.file, bytes };
+        let unsaid_db = base.position.selected;
         // The session is gone already.
-        let _ = join.deliver.send(SnapshotFeed { position, at: from, held: None, payload });
+        let _ = join.deliver.send(SnapshotFeed { position, unsaid_db, at: from, held: None, payload });
     }
 }
 
