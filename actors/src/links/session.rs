@@ -334,6 +334,7 @@ impl Feeding {
         match awaited {
             Awaited::Snapshot(Some(feed)) => {
                 self.awaited = None;
+                self.session.handle_stream_database(feed.position.offset, feed.unsaid_db)?;
                 self.session.handle_snapshot_taken(now, feed.position.replid, feed.position.offset);
                 self.feed = Some(match feed.payload {
                     FeedPayload::Encoded { form, chunks, is_whole } => {

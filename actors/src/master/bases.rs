@@ -71,7 +71,8 @@ impl Master {
         // Up to there the present stream and the one that the base was written in are the same.
         let position = StreamPosition { replid: self.core.lineage().current(), ..base.position };
         let payload = FeedPayload::File { file: base.file, bytes };
-        let feed = SnapshotFeed { position, at: from, held: None, payload };
+        let unsaid_db = base.position.selected;
+        let feed = SnapshotFeed { position, unsaid_db, at: from, held: None, payload };
         if join.deliver.send(feed).is_err() {
             // The session is gone already, and has closed what it had opened.
             tell(&self.seed.close_cursor, CloseCursor { replica }, WhenFull::Complain);
