@@ -128,14 +128,15 @@ impl Snapshotter {
     }
 
     fn encode(&mut self, id: SnapshotId, batch: Batch, taken: SnapshotTaken, context: &mut Context<Self>) {
-        let SnapshotTaken { snapshot, position, cursors } = taken;
+        let SnapshotTaken { snapshot, position, unsaid_db, cursors } = taken;
         let mut receivers = Vec::new();
         for ((replica, deliver), cursor) in batch.waiting.into_iter().zip(cursors) {
             let (form_sender, form) = oneshot::channel();
             let (chunk_sender, chunks) = mpsc::channel(CHUNKS_IN_FLIGHT_MAX);
             let (whole_sender, is_whole) = oneshot::channel();
             let payload = FeedPayload::Encoded { form, chunks, is_whole };
-            let feed = SnapshotFeed { position, at: cursor.bookmark(), held: Some(cursor), payload };
+            let feed =
+                SnapshotFeed { position, unsaid_db, at: cursor.bookmark(), held: Some(cursor), payload };
             if deliver.send(feed).is_ok() {
                 receivers.push(Receiver {
                     replica,

@@ -184,6 +184,73 @@ fn ten_that_arrive_together_share_a_snapshot_and_one_that_does_not_read_holds_up
     assert!(log.contains("reads slower than others that share its snapshot"), "{log}");
 }
 
+/// What a replica that says `lines` is sent until it has seen a write of `key`; its payload cut out.
+fn stream_until(node: &Server, top: &Server, lines: &[&str], key: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", node.port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    for line in lines {
+        stream.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    }
+    let (mut all, mut piece, mut payload_end, mut is_written) = (Vec::new(), vec![0; 1 << 16], None, false);
+    loop {
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&all).into_owned();
+        if let Some(head) = all.iter().position(|byte| *byte == b'$')
+            && payload_end.is_none()
+            && let Some(line) = text[head..].split_once("\r\n").map(|(line, _)| line)
+        {
+            let begin = head + line.len() + 2;
+            payload_end = match line.strip_prefix("$EOF:") {
+                Some(mark) => {
+                    all[begin..].windows(40).position(|end| end == mark.as_bytes()).map(|at| begin + at + 40)
+                }
+                None => Some(begin + line[1..].parse::<usize>().unwrap()),
+            };
+        }
+        let Some(end) = payload_end.filter(|end| *end <= all.len()) else { continue };
+        if !is_written {
+            is_written = true;
+            stream.write_all(b"REPLCONF ACK 0\r\n").unwrap();
+            let mut client = top.client().unwrap();
+            client.ask(&["SELECT", "5"]).unwrap();
+            client.ask(&["SET", key, "1"]).unwrap();
+        }
+        let stream = String::from_utf8(all[end..].to_vec()).unwrap();
+        if stream.contains(key) {
+            return stream;
+        }
+    }
+}
+
+/// Our master's stream stands in database 5 and does not say so again; such a replica begins in 0.
+#[test]
+fn replicas_without_psync2_of_a_chained_node_begin_in_the_streams_database() {
+    let top = start(ServerKind::Redis70, &["--repl-diskless-sync-delay", "0"]);
+    // Without a base on disk: each gets a snapshot.
+    let options = ["--appendonly", "no", "--repl-history", "no", "--repl-diskless-sync-delay", "0"];
+    let node = start(ServerKind::Node, &options);
+    let mut client = top.client().unwrap();
+    client.ask(&["SELECT", "5"]).unwrap();
+    client.ask(&["SET", "before", "1"]).unwrap();
+    follow(&node, top.port()).unwrap();
+    wait_for_link(&node).unwrap();
+    client.ask(&["SET", "before", "2"]).unwrap();
+    ensure_same_data(&top, &node).unwrap();
+    let forms: [&[&str]; 4] = [
+        &["SYNC"],
+        &["PSYNC ? -1"],
+        &["REPLCONF capa eof", "PSYNC ? -1"],
+        &["REPLCONF capa eof capa psync2", "PSYNC ? -1"],
+    ];
+    for (form, lines) in forms.into_iter().enumerate() {
+        let stream = stream_until(&node, &top, lines, &format!("after:{form}"));
+        let selects = stream.starts_with("*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n");
+        assert_eq!(selects, form != 3, "{lines:?}: {stream}");
+    }
+}
+
 #[test]
 fn a_snapshot_on_disk_is_shared_and_leaves_nothing_behind() {
     let master = start(ServerKind::Node, &["--appendonly", "no", "--repl-history", "no"]);

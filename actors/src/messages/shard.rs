@@ -157,6 +157,8 @@ pub struct SnapshotTaken {
     pub snapshot: Snapshot,
     /// Where.
     pub position: StreamPosition,
+    /// The database that the stream goes on in without saying so: 0 if its next write is preceded by a SELECT.
+    pub unsaid_db: DbIndex,
     /// One for each reader.
     pub cursors: Vec<Cursor>,
 }

@@ -11,7 +11,7 @@ use rejoin_persistence::{
     rdb_file::{RdbFile, SaveError, SaveGuard},
     storage::{Storage, StoredFile},
 };
-use rejoin_protocol::{ByteCount, ReplicaId, SnapshotId};
+use rejoin_protocol::{ByteCount, DbIndex, ReplicaId, SnapshotId};
 use rejoin_replication::PayloadForm;
 use tokio::sync::{mpsc, oneshot};
 
@@ -63,6 +63,8 @@ pub struct SnapshotEnded {
 pub struct SnapshotFeed {
     /// Where the stream stood when it was taken.
     pub position: StreamPosition,
+    /// The database that the stream goes on in without saying so.
+    pub unsaid_db: DbIndex,
     /// The log from there on.
     pub at: Bookmark,
     /// Keeps what lies there in memory until the session reads it itself.

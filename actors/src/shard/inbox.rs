@@ -114,16 +114,21 @@ impl Shard {
         self.publish_log();
         let offset = self.visible();
         let selected = self.selected_db();
-        if self.engine.role == Role::Master && readers > 0 {
+        let unsaid_db = if self.engine.role == Role::Master && readers > 0 {
             // Replicas that understand no AUX fields learn the database from the first write.
             self.engine.log.set_selected(None);
-        }
+            DbIndex::new(0)
+        } else {
+            // Our master's stream is not ours to add to.
+            selected
+        };
         let handle = self.log.handle();
         // The byte after the last visible one is always held.
         let cursors = (0..readers).filter_map(|_| handle.open_cursor(offset.next()).ok()).collect();
         SnapshotTaken {
             snapshot: self.engine.keyspace.snapshot(),
             position: StreamPosition { replid: self.lineage.current(), offset, selected },
+            unsaid_db,
             cursors,
         }
     }

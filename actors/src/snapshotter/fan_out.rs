@@ -82,7 +82,8 @@ impl<'a> FanOut<'a> {
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let chunk: SnapshotChunk = Arc::from(bytes);
         let mut behind = self.offer(&chunk);
-        if let ([one], true) = (behind.as_slice(), self.live.len() == 1) {
+        let is_only = self.live.len() == 1 && !self.serves_from_file();
+        if let ([one], true) = (behind.as_slice(), is_only) {
             let live = &self.live[*one];
             // Closed: it is gone, as the next piece finds out.
             let _ = live.chunks.blocking_send(chunk.clone());
@@ -91,8 +92,10 @@ impl<'a> FanOut<'a> {
         while !behind.is_empty() {
             let waited = Instant::now();
             thread::sleep(LOOK_PERIOD);
-            let is_somebody_idle =
+            let is_live_idle =
                 self.live.iter().enumerate().any(|(at, live)| !behind.contains(&at) && live.is_idle());
+            let is_somebody_idle =
+                is_live_idle || self.spill.as_ref().is_some_and(|spill| spill.has_idle_reader());
             behind.retain(|&at| {
                 let live = &mut self.live[at];
                 if is_somebody_idle {
@@ -110,10 +113,15 @@ impl<'a> FanOut<'a> {
             }
             !live.is_gone()
         });
-        if self.live.is_empty() && self.spill.as_ref().is_none_or(|spill| !spill.is_wanted()) {
+        if self.live.is_empty() && !self.serves_from_file() {
             return Err(io::Error::new(io::ErrorKind::BrokenPipe, "all receivers are gone"));
         }
         Ok(())
+    }
+
+    /// Whether some go on by themselves, who are held up as well by whoever does not read.
+    fn serves_from_file(&self) -> bool {
+        self.spill.as_ref().is_some_and(|spill| spill.is_wanted())
     }
 
     /// Gives a piece to all that have room; returns the places of those that have none.
@@ -247,6 +255,11 @@ mod tests {
         (0..CHUNK_BYTES * chunks / 4 + 7).flat_map(|n| (n as u32).to_le_bytes()).collect()
     }
 
+    /// In pieces, as an encoder does.
+    fn write(fan_out: &mut FanOut<'_>, content: &[u8]) -> io::Result<()> {
+        content.chunks(CHUNK_BYTES / 2).try_for_each(|piece| fan_out.write_all(piece))
+    }
+
     #[test]
     fn one_that_does_not_read_holds_nobody_up_and_misses_nothing() {
         let dir = tempfile::tempdir().unwrap();
@@ -261,7 +274,7 @@ mod tests {
                 scope.spawn(move || done.send(session.read()).unwrap());
             }
             scope.spawn(|| {
-                fan_out.write_all(&content).unwrap();
+                write(&mut fan_out, &content).unwrap();
                 fan_out.finish().unwrap();
             });
             // Two have everything before the other two have read a single byte.
@@ -276,6 +289,30 @@ mod tests {
     }
 
     #[test]
+    fn who_stops_later_does_not_hold_up_those_that_are_served_from_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let content = payload(8 * CHUNKS_IN_FLIGHT_MAX);
+        let (receivers, mut sessions): (Vec<_>, Vec<_>) = (1..=2).map(Session::new).unzip();
+        let mut fan_out = FanOut::begin(receivers, dir.path());
+        let (slow, mut stopping) = (sessions.pop().unwrap(), sessions.pop().unwrap());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                write(&mut fan_out, &content).unwrap();
+                fan_out.finish().unwrap();
+            });
+            // It reads until the other one, which has not read at all, is left to a file; then it stops, too.
+            let mut begun = Vec::new();
+            while begun.len() < content.len() / 2 {
+                begun.extend_from_slice(&stopping.chunks.blocking_recv().unwrap());
+            }
+            assert!(slow.read() == (content.clone(), true));
+            let (rest, is_whole) = stopping.read();
+            begun.extend_from_slice(&rest);
+            assert!((begun, is_whole) == (content.clone(), true));
+        });
+    }
+
+    #[test]
     fn what_is_given_up_is_whole_for_nobody() {
         let dir = tempfile::tempdir().unwrap();
         let content = payload(2 * CHUNKS_IN_FLIGHT_MAX);
@@ -284,7 +321,7 @@ mod tests {
         let late = sessions.pop().unwrap();
         thread::scope(|scope| {
             let reading = scope.spawn(|| sessions.pop().unwrap().read());
-            fan_out.write_all(&content).unwrap();
+            write(&mut fan_out, &content).unwrap();
             drop(fan_out);
             assert!(!reading.join().unwrap().1);
             assert!(!late.read().1);
@@ -296,8 +333,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (receivers, sessions): (Vec<_>, Vec<_>) = (1..=3).map(Session::new).unzip();
         let mut fan_out = FanOut::begin(receivers, dir.path());
-        fan_out.write_all(&payload(1)).unwrap();
+        write(&mut fan_out, &payload(1)).unwrap();
         drop(sessions);
-        assert!(fan_out.write_all(&payload(2)).is_err());
+        assert!(write(&mut fan_out, &payload(2)).is_err());
     }
 }

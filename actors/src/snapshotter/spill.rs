@@ -28,6 +28,8 @@ struct State {
     /// Whether all was written, once nothing more will be.
     is_whole: Option<bool>,
     readers: usize,
+    /// Readers that have all that was written and wait for more.
+    idle: usize,
 }
 
 impl Spill {
@@ -48,6 +50,11 @@ impl Spill {
     /// Whether anybody reads it.
     pub(super) fn is_wanted(&self) -> bool {
         self.lock().readers > 0
+    }
+
+    /// Whether somebody has read all that is there and waits for more.
+    pub(super) fn has_idle_reader(&self) -> bool {
+        self.lock().idle > 0
     }
 
     /// Adds bytes.
@@ -97,7 +104,11 @@ impl Spill {
             match state.is_whole {
                 _ if state.written > at => return Ok(state.written - at),
                 Some(is_whole) => return Err(is_whole),
-                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    state.idle += 1;
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
+                }
             }
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rejoin_protocol::psync::reply::{write_continue, write_full_resync};
 use rejoin_protocol::psync::{EofMark, PayloadHead, ReplconfOption, ReplconfOptions};
-use rejoin_protocol::resp::{ArgRange, RequestError, RequestLimits, RequestParser};
-use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicationId};
+use rejoin_protocol::resp::{ArgRange, RequestError, RequestLimits, RequestParser, encode_command};
+use rejoin_protocol::{ByteCount, DbIndex, NextOffset, Offset, ReplicationId};
 use thiserror::Error;
 
 use crate::excerpt::Excerpt;
@@ -151,6 +151,16 @@ pub enum SessionError {
         /// What went out.
         sent: ByteCount,
     },
+    /// It is to be told the stream's database in bytes that its offset would count, and has too few for that.
+    #[error(
+        "the stream is too short, at {offset}, for a replica without psync2 to be told its database {db}"
+    )]
+    StreamTooShort {
+        /// Where its snapshot was taken.
+        offset: Offset,
+        /// What the stream has selected there.
+        db: DbIndex,
+    },
 }
 
 /// The master's view of one replica.
@@ -173,6 +183,8 @@ pub struct ReplicaSession {
     state: SessionState,
     /// Set when the snapshot was taken, or at once for a session that continues.
     stream_from: Option<NextOffset>,
+    /// Set before the snapshot; goes out before the stream's first byte, and is no part of it.
+    preamble: Vec<u8>,
     /// Set when the payload begins.
     form: Option<PayloadForm>,
     /// Rises while the payload is sent.
@@ -236,6 +248,7 @@ impl ReplicaSession {
             legacy: false,
             state: SessionState::WaitingForSnapshot,
             stream_from: None,
+            preamble: Vec::new(),
             form: None,
             payload_bytes_sent: ByteCount::ZERO,
             offset_acked: Offset::ZERO,
@@ -304,6 +317,22 @@ impl ReplicaSession {
         self.settings.repl_timeout = repl_timeout;
     }
 
+    /// The stream goes on behind `offset` in the database `db` without saying so, since it is another master's. A replica
+    /// that cannot find that in its payload (no `capa psync2`) is sent a SELECT between payload and stream. Valid before
+    /// [`handle_snapshot_taken`](Self::handle_snapshot_taken).
+    pub fn handle_stream_database(&mut self, offset: Offset, db: DbIndex) -> Result<(), SessionError> {
+        assert!(self.stream_from.is_none(), "the database comes before the snapshot");
+        if self.hello.capa_psync2 || self.hello.rdb_only || db == DbIndex::new(0) {
+            return Ok(());
+        }
+        encode_command(&mut self.preamble, &["SELECT", &db.get().to_string()]);
+        // Who asked by SYNC counts no offset.
+        if !self.legacy && offset.get() < self.preamble.len() as u64 {
+            return Err(SessionError::StreamTooShort { offset, db });
+        }
+        Ok(())
+    }
+
     /// The snapshot was taken: at `offset`, of the stream `replid`. Says `+FULLRESYNC`.
     /// Valid once, in [`SessionState::WaitingForSnapshot`].
     pub fn handle_snapshot_taken(&mut self, now: Duration, replid: ReplicationId, offset: Offset) {
@@ -315,8 +344,17 @@ impl ReplicaSession {
         assert!(self.stream_from.is_none(), "a second snapshot for one session");
         self.last_sign = now;
         self.stream_from = Some(offset.next());
-        if !self.legacy {
-            write_full_resync(&mut self.out, replid, offset);
+        if self.legacy {
+            return;
+        }
+        match offset.get().checked_sub(self.preamble.len() as u64).map(Offset::new) {
+            // It will count the preamble: of 500 announced and 23 sent comes 523, where we are. Until it has read all of it
+            // its offset names a place in the midst of other commands. Therefore it may not come back by our stream's
+            // name: under one that nobody has it gets everything anew.
+            Some(announced) if announced != offset => {
+                write_full_resync(&mut self.out, ReplicationId::NONE, announced);
+            }
+            _ => write_full_resync(&mut self.out, replid, offset),
         }
     }
 
@@ -454,6 +492,7 @@ impl ReplicaSession {
 
     fn become_online(&mut self, now: Duration) {
         self.state = SessionState::Online;
+        self.out.append(&mut self.preamble);
         self.last_sign = now;
         self.online_unpolled = true;
     }

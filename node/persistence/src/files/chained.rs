@@ -75,9 +75,9 @@ pub(super) fn newest<'a>(all: &'a [Found], stream: &StreamName) -> Option<&'a Fo
         let is_open = found.summary.stated.state == SegmentState::Open;
         match (own.replid == stream.replid, is_open) {
             (true, true) => Some(3),
-            (false, true) if last_valid(own, stream.replid).is_some() => Some(2),
+            (false, true) if own.last_valid(stream.replid).is_some() => Some(2),
             (true, false) => Some(1),
-            _ => last_valid(stream, own.replid).map(|_| 0),
+            _ => stream.last_valid(own.replid).map(|_| 0),
         }
     };
     all.iter()
@@ -104,22 +104,14 @@ pub(super) fn path<'a>(storage: &dyn Storage, all: &'a [Found], stream: &StreamN
     let mut path: Vec<&Found> = newest(all, stream).into_iter().collect();
     // By the names that the last of them knows, which may be later ones than those that were asked for.
     let names = path.first().map(|last| &last.head().stream).filter(|own| own.replid != stream.replid);
-    let names = names.filter(|own| last_valid(own, stream.replid).is_some()).unwrap_or(stream);
+    let names = names.filter(|own| own.last_valid(stream.replid).is_some()).unwrap_or(stream);
     while let Some(earlier) = path.last().and_then(|earliest| before(storage, all, names, earliest.head())) {
         path.push(earlier);
     }
     path
 }
 
-/// The last byte that `stream` shares with `replid`: `Some(None)` is all of it, `None` nothing.
-pub(super) fn last_valid(stream: &StreamName, replid: ReplicationId) -> Option<Option<Offset>> {
-    if replid == stream.replid {
-        return Some(None);
-    }
-    stream.ancestors.iter().find(|(id, _)| *id == replid).map(|(_, last_valid)| Some(*last_valid))
-}
-
 /// Whether `replid` stands for the stream's bytes up to `offset`.
 pub(super) fn shares(stream: &StreamName, replid: ReplicationId, offset: Offset) -> bool {
-    last_valid(stream, replid).is_some_and(|last| last.is_none_or(|last| offset <= last))
+    stream.last_valid(replid).is_some_and(|last| last.is_none_or(|last| offset <= last))
 }

@@ -158,8 +158,11 @@ fn retire(
 /// Removes what the history has of a stream.
 fn remove_stream(storage: &dyn Storage, history: &Path, replid: ReplicationId) -> io::Result<()> {
     let files = history::list(storage, history)?;
-    let of_stream = files.iter().filter(|file| file.replid == replid);
-    of_stream.fold(Ok(()), |outcome, file| outcome.and(remove_segment(storage, &file.path)))
+    let mut outcome = Ok(());
+    for file in files.iter().filter(|file| file.replid == replid) {
+        outcome = outcome.and(remove_segment(storage, &file.path));
+    }
+    outcome
 }
 
 /// Puts side data beside its segment in the history, or removes it where there is none that lacks it.

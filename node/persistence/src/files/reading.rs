@@ -82,7 +82,7 @@ impl Catalog {
         for Found { path, summary } in chained::path(storage, &all, stream) {
             let SegmentSummary { head, stated, end_present } = summary;
             let bound = next.replace(head.start);
-            let Some(limit) = chained::last_valid(stream, head.stream.replid) else { continue };
+            let Some(limit) = stream.last_valid(head.stream.replid) else { continue };
             let is_growing = stated.state == SegmentState::Open && limit.is_none() && bound.is_none();
             // What grows may have more in the file than was stated when we read that; its readers stop at the border.
             let end = if is_growing { *end_present } else { stated.end.min(*end_present) };

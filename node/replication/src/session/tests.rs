@@ -63,6 +63,48 @@ fn a_payload_of_known_length_is_followed_by_the_stream_at_once() {
     assert_eq!(session.poll_timeout(), None, "who came by SYNC never acknowledges");
 }
 
+/// What a session says of a stream that goes on in database 12: the line, and what comes between payload and stream.
+fn said_of_database(hello: ReplicaHello, legacy: bool, mark: Option<EofMark>) -> (String, String) {
+    let mut session = ReplicaSession::full(Duration::ZERO, SessionSettings::default(), hello, legacy);
+    session.handle_stream_database(Offset::new(500), DbIndex::new(12)).unwrap();
+    session.handle_snapshot_taken(SECOND, id(), Offset::new(500));
+    let line = said(&mut session);
+    let form = mark.map_or(PayloadForm::Length(ByteCount::ZERO), PayloadForm::Marked);
+    session.handle_payload_begin(SECOND, form);
+    let _ = said(&mut session);
+    session.handle_payload_end(SECOND).unwrap();
+    if let Some(mark) = mark {
+        assert_eq!(said(&mut session), format!("{mark:?}"), "only the mark, before the first ACK");
+        ack(&mut session, SECOND, 0);
+    }
+    assert!(session.may_send_stream());
+    assert_eq!(session.stream_from(), Some(NextOffset::new(501)));
+    let before_stream = said(&mut session);
+    assert_eq!(said(&mut session), "", "once");
+    (line, before_stream)
+}
+
+#[test]
+fn a_replica_without_psync2_is_told_the_streams_database_outside_the_stream() {
+    let select = "*2\r\n$6\r\nSELECT\r\n$2\r\n12\r\n";
+    let mark = Some(EofMark::from_random([1; 20]));
+    let (plain, by_mark) =
+        (ReplicaHello::default(), ReplicaHello { capa_eof: true, ..ReplicaHello::default() });
+    // It counts those bytes: with them it is at 500.
+    let line = format!("+FULLRESYNC {} {}\r\n", ReplicationId::NONE, 500 - select.len());
+    assert_eq!(said_of_database(plain.clone(), false, None), (line.clone(), select.to_owned()));
+    assert_eq!(said_of_database(by_mark.clone(), false, mark), (line, select.to_owned()));
+    assert_eq!(said_of_database(plain.clone(), true, None), (String::new(), select.to_owned()));
+    assert_eq!(said_of_database(by_mark, true, mark), (String::new(), select.to_owned()));
+    // The payload tells.
+    let line = format!("+FULLRESYNC {} 500\r\n", id());
+    assert_eq!(said_of_database(hello(), false, mark), (line, String::new()));
+    // A stream that is shorter than what would have to be taken off.
+    let mut session = ReplicaSession::full(Duration::ZERO, SessionSettings::default(), plain, false);
+    let refused = session.handle_stream_database(Offset::new(23), DbIndex::new(12)).unwrap_err();
+    assert!(matches!(refused, SessionError::StreamTooShort { .. }));
+}
+
 #[test]
 fn a_payload_that_is_not_as_long_as_announced_ends_the_session() {
     let mut session = ReplicaSession::full(Duration::ZERO, SessionSettings::default(), hello(), false);
