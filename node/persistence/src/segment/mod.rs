@@ -25,7 +25,7 @@ pub use read::{SegmentFlaw, SegmentReader, SegmentSummary, Standing, StoredSegme
 pub use side::{BootId, Mark, SegmentEnd, SegmentHead, SegmentState, StreamName};
 
 use crate::storage::{Open, Storage, StoredFile};
-use side::{END_ROWS, ENDS_AT, MARKS_AT, ROW_BYTES, SYNCED_AT};
+use side::{END_ROWS, ENDS_AT, FOLLOWED_AT, MARKS_AT, ROW_BYTES, SYNCED_AT};
 
 /// Bytes between two marks.
 pub const MARK_EVERY_BYTES: u64 = 64 << 10;
@@ -226,9 +226,10 @@ impl SegmentWriter {
         if self.head.is_followed {
             return Ok(());
         }
-        let head = SegmentHead { is_followed: true, ..self.head.clone() };
-        self.side.write_all_at(0, &head.encode())?;
-        self.head = head;
+        // Not in the head: a process that ends in between would leave none.
+        let since = Mark { offset: self.end, wall: UnixMillis::new(0), chain: self.chain.value() };
+        self.side.write_all_at(FOLLOWED_AT, &since.encode())?;
+        self.head.is_followed = true;
         Ok(())
     }
 

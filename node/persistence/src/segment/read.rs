@@ -333,10 +333,11 @@ impl Found {
             read => read.map_err(failed)?,
         }
         // Rows that were not written yet are zeros.
-        let mut rows = [0; (END_ROWS + 1) * ROW_BYTES];
+        let mut rows = [0; (END_ROWS + 2) * ROW_BYTES];
         let present = side.len().map_err(failed)?.saturating_sub(ENDS_AT).min(rows.len() as u64) as usize;
         side.read_exact_at(ENDS_AT, &mut rows[..present]).map_err(failed)?;
-        let head = SegmentHead::decode(&head).ok_or_else(foreign)?;
+        let mut head = SegmentHead::decode(&head).ok_or_else(foreign)?;
+        head.is_followed |= Mark::decode(&rows[(END_ROWS + 1) * ROW_BYTES..]).is_some();
         let ends = SegmentEnd::decode(&rows);
         if ends.first().ok_or_else(foreign)?.end.end < head.start {
             return Err(foreign());

@@ -4,6 +4,7 @@
 //!     0  head: which stream, from where, written by whom          (HEAD_BYTES, rewritten when a start opens it again)
 //!  1024  end: how long the segment is, and the chain there        (three rows; one is written before every append)
 //!  1120  synced: up to where all of it had survived a power loss  (one row, same sector; a lower bound)
+//!  1152  followed: from where on the bytes come from a master     (one row, same sector; the head says it later)
 //!  1536  marks: offset, wall time and chain, about every 64 KiB and before each sync; only ever appended
 //! ```
 //!
@@ -36,6 +37,8 @@ pub(super) const ENDS_AT: u64 = HEAD_BYTES as u64;
 pub(super) const END_ROWS: usize = 3;
 /// Where it says what was synced: a mark.
 pub(super) const SYNCED_AT: u64 = ENDS_AT + (END_ROWS * ROW_BYTES) as u64;
+/// Where it says from where on the bytes come from a master, if that was not so when it was begun: a mark.
+pub(super) const FOLLOWED_AT: u64 = SYNCED_AT + ROW_BYTES as u64;
 /// Bytes of an end, and of a mark.
 pub(super) const ROW_BYTES: usize = 32;
 /// Where the marks begin.
