@@ -16,8 +16,9 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Recipient};
 use rejoin_commands::settings::OutputLimit;
 use rejoin_persistence::{
-    files::history::{self, HistoryLimits, Trimmed},
+    files::history::{self, HistoryLimits, Trimmed, Wanted},
     log::LogHandle,
+    segment::StreamName,
     storage::Storage,
 };
 use rejoin_protocol::{NextOffset, ReplicaId};
@@ -25,11 +26,12 @@ use rejoin_protocol::{NextOffset, ReplicaId};
 use tokio::sync::mpsc;
 
 use crate::{
+    background,
     disk::HISTORY_FOLDER,
     events::PartGuard,
     mailbox::{MAILBOX_MAX, WhenFull, tell},
     messages::{
-        buffer_manager::{CloseCursor, MoveCursor, OpenCursor, SetBudget},
+        buffer_manager::{CloseCursor, HistoryTrimmed, MoveCursor, OpenCursor, SetBudget},
         master::ReplicaStalled,
         shard::ShardMessage,
     },
@@ -54,6 +56,8 @@ pub struct BufferManager {
     storage: Arc<dyn Storage>,
     /// What of the history is kept. Changes by `SetBudget`.
     history: Option<HistoryLimits>,
+    /// It is being looked at.
+    is_trimming: bool,
     shard: mpsc::Sender<ShardMessage>,
     _guard: PartGuard,
 }
@@ -63,6 +67,8 @@ pub struct BufferManager {
 struct Reader {
     /// The byte that it reads next.
     at: NextOffset,
+    /// The stream that it reads.
+    stream: Arc<StreamName>,
     /// Since when it lags more than the soft limit.
     over_soft_since: Option<Instant>,
 }
@@ -105,23 +111,36 @@ impl BufferManager {
     pub fn new(seed: BufferManagerSeed) -> Self {
         let BufferManagerSeed { log, budget, storage, shard, stalled, guard } = seed;
         let SetBudget { lag_limit, history, .. } = budget;
-        Self { log, lag_limit, cursors: BTreeMap::new(), stalled, storage, history, shard, _guard: guard }
+        Self {
+            log,
+            lag_limit,
+            cursors: BTreeMap::new(),
+            stalled,
+            storage,
+            history,
+            is_trimming: false,
+            shard,
+            _guard: guard,
+        }
     }
 
-    fn trim_history(&mut self) {
-        let Some(limits) = self.history else { return };
-        let folder = Path::new(HISTORY_FOLDER);
-        let trimmed = history::trim(&*self.storage, folder, limits, unix_now(), self.log.wanted_from());
-        match trimmed {
-            Ok(Trimmed { bytes, files, took_from_reader }) => {
-                if took_from_reader {
-                    self.give_up_slowest(limits.hard_max());
-                }
-                // A later one says the same.
-                let _ = self.shard.try_send(ShardMessage::HistoryKept { bytes, files });
-            }
-            Err(error) => tracing::warn!("The history could not be trimmed: {}", crate::words_of(&error)),
-        }
+    /// Has the history looked at, on a thread that may wait for the disk.
+    fn trim_history(&mut self, context: &mut Context<Self>) {
+        let Some(limits) = self.history.filter(|_| !self.is_trimming) else { return };
+        let (storage, wanted) = (self.storage.clone(), self.wanted());
+        let to = context.address().recipient();
+        let spawned = background::spawn("history", move || {
+            let folder = Path::new(HISTORY_FOLDER);
+            let outcome = history::trim(&*storage, folder, limits, unix_now(), wanted.as_ref());
+            let bytes_hard_max = limits.hard_max();
+            tell(&to, HistoryTrimmed { outcome, bytes_hard_max }, WhenFull::Complain);
+        });
+        self.is_trimming = spawned.is_ok();
+    }
+
+    fn wanted(&self) -> Option<Wanted> {
+        let slowest = self.cursors.values().min_by_key(|reader| reader.at)?;
+        Some(Wanted { from: slowest.at, stream: slowest.stream.clone() })
     }
 
     /// The history that the slowest reader has yet to read is over its hard limit, and goes.
@@ -133,7 +152,7 @@ impl BufferManager {
 
     fn note(&mut self, replica: ReplicaId, at: NextOffset, holds_memory: bool) {
         let lag_bytes = self.log.visible().since(at.prior()).get();
-        let reader = self.cursors.entry(replica).or_insert(Reader { at, over_soft_since: None });
+        let Some(reader) = self.cursors.get_mut(&replica) else { return };
         reader.at = at;
         let exceeded = match self.lag_limit {
             Some(limit) => reader
@@ -169,7 +188,7 @@ impl Actor for BufferManager {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(MAILBOX_MAX);
-        context.run_interval(TRIM_PERIOD, |manager, _| manager.trim_history());
+        context.run_interval(TRIM_PERIOD, Self::trim_history);
     }
 }
 
@@ -177,7 +196,9 @@ impl Handler<OpenCursor> for BufferManager {
     type Result = ();
 
     fn handle(&mut self, opened: OpenCursor, _: &mut Self::Context) {
-        self.note(opened.replica, opened.at, false);
+        let OpenCursor { replica, stream, at } = opened;
+        self.cursors.insert(replica, Reader { at, stream, over_soft_since: None });
+        self.note(replica, at, false);
     }
 }
 
@@ -186,9 +207,7 @@ impl Handler<MoveCursor> for BufferManager {
 
     fn handle(&mut self, moved: MoveCursor, _: &mut Self::Context) {
         // A message that was under way when the session ended opens nothing again.
-        if self.cursors.contains_key(&moved.replica) {
-            self.note(moved.replica, moved.at, moved.holds_memory);
-        }
+        self.note(moved.replica, moved.at, moved.holds_memory);
     }
 }
 
@@ -201,13 +220,31 @@ impl Handler<CloseCursor> for BufferManager {
     }
 }
 
+impl Handler<HistoryTrimmed> for BufferManager {
+    type Result = ();
+
+    fn handle(&mut self, trimmed: HistoryTrimmed, _: &mut Self::Context) {
+        self.is_trimming = false;
+        match trimmed.outcome {
+            Ok(Trimmed { bytes, files, took_from_reader }) => {
+                if took_from_reader {
+                    self.give_up_slowest(trimmed.bytes_hard_max);
+                }
+                // A later one says the same.
+                let _ = self.shard.try_send(ShardMessage::HistoryKept { bytes, files });
+            }
+            Err(error) => tracing::warn!("The history could not be trimmed: {}", crate::words_of(&error)),
+        }
+    }
+}
+
 impl Handler<SetBudget> for BufferManager {
     type Result = ();
 
-    fn handle(&mut self, budget: SetBudget, _: &mut Self::Context) {
+    fn handle(&mut self, budget: SetBudget, context: &mut Self::Context) {
         self.log.set_budget(budget.hot);
         (self.lag_limit, self.history) = (budget.lag_limit, budget.history);
-        self.trim_history();
+        self.trim_history(context);
     }
 }
 
@@ -218,7 +255,14 @@ mod tests {
     const LIMIT: OutputLimit = OutputLimit { hard_bytes: 100, soft_bytes: 10, soft_seconds: 5 };
 
     fn fresh() -> Reader {
-        Reader { at: NextOffset::FIRST, over_soft_since: None }
+        Reader {
+            at: NextOffset::FIRST,
+            stream: Arc::new(StreamName {
+                replid: rejoin_protocol::ReplicationId::NONE,
+                ancestors: Vec::new(),
+            }),
+            over_soft_since: None,
+        }
     }
 
     #[test]

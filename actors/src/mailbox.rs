@@ -18,6 +18,26 @@ pub enum WhenFull {
     Complain,
 }
 
+/// What was told last, where the same is not told twice.
+#[derive(Debug, Default)]
+pub struct Told<T>(Option<T>);
+
+impl<T: PartialEq> Told<T> {
+    /// Nothing was told.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self(None)
+    }
+
+    /// Has `now` told, unless it was told last. `tell` says whether it was taken; what was not is told again by the next
+    /// call.
+    pub fn update(&mut self, now: T, tell: impl FnOnce(&T) -> bool) {
+        if self.0.as_ref() != Some(&now) && tell(&now) {
+            self.0 = Some(now);
+        }
+    }
+}
+
 /// Sends without waiting; whether the message was taken. A receiver that is gone takes nothing: the node is stopping.
 pub fn tell<M>(to: &Recipient<M>, message: M, when_full: WhenFull) -> bool
 where
@@ -37,5 +57,24 @@ where
             }
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_told_again() {
+        let (mut told, mut taken) = (Told::nothing(), Vec::new());
+        told.update("online", |_| false);
+        told.update("online", |news| {
+            taken.push(*news);
+            true
+        });
+        told.update("online", |_| panic!("it was told"));
+        told.update("gone", |_| false);
+        told.update("online", |_| panic!("it is what was told last"));
+        assert_eq!(taken, ["online"]);
     }
 }

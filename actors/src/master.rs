@@ -164,7 +164,11 @@ impl Master {
     fn find_history(&mut self, attach: AttachReplica, from: NextOffset, context: &mut Context<Self>) {
         let replica = attach.replica;
         let at = self.seed.log.bookmark_under(self.name, from);
-        tell(&self.seed.open_cursor, OpenCursor { replica, at: from }, WhenFull::Complain);
+        tell(
+            &self.seed.open_cursor,
+            OpenCursor { replica, stream: self.stream(), at: from },
+            WhenFull::Complain,
+        );
         let asked = self.seed.find_history.send(FindHistory { stream: self.stream(), at: at.clone() });
         self.awaiting_history.insert(replica, attach);
         let epoch = self.core.epoch();
@@ -280,6 +284,7 @@ impl Master {
         let serve = ServeReplica { replica, peer, hello, stream, unsent, received, sent_stream, start };
         if self.seed.links.try_send(LinksMessage::Serve(Box::new(serve))).is_err() {
             tracing::error!(%replica, "the links do not listen: a replica was turned away");
+            tell(&self.seed.close_cursor, CloseCursor { replica }, WhenFull::Complain);
             self.core.handle_lost(replica);
         }
     }

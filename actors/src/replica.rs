@@ -88,6 +88,18 @@ impl Replica {
         }
     }
 
+    /// FAILOVER that gets nowhere: no client may write meanwhile, so operators are told with every attempt.
+    fn tell_of_failover(&self) {
+        let is_unanswered =
+            self.current.as_ref().is_some_and(|(_, introduction)| introduction.failover.is_unanswered());
+        if let Some(MasterAddress { host, port }) = self.core.master().filter(|_| is_unanswered) {
+            tracing::warn!(
+                "FAILOVER to {host}:{port} is in progress, and it has not answered: it is asked again, and writes wait. \
+                 FAILOVER ABORT makes this node a master again; the target may have become one, too."
+            );
+        }
+    }
+
     fn status(&self) -> Option<UpstreamStatus> {
         let master = self.core.master()?;
         let (read, total) = self.core.sync_progress().unwrap_or_default();
@@ -235,6 +247,7 @@ impl Handler<LinkLost> for Replica {
     fn handle(&mut self, lost: LinkLost, context: &mut Self::Context) {
         if lost.epoch == self.core.epoch() && self.core.link_state() != LinkState::None {
             tracing::warn!(epoch = %lost.epoch, reason = lost.reason, "Connection with master lost.");
+            self.tell_of_failover();
         }
         self.core.handle_link_lost(self.clock.now(), lost.epoch, rand::random());
         self.settle(context);

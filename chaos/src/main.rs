@@ -143,6 +143,9 @@ struct SyncOptions {
     /// Megabytes written while a replica is away whose backlog is 1 MB; 0 leaves it out.
     #[arg(long, default_value_t = 2_000)]
     away_mb: u64,
+    /// Keys of an old master that comes back after a failover, its tail lost; 0 leaves it out.
+    #[arg(long, default_value_t = 5_000_000)]
+    returning_keys: u64,
 }
 
 #[derive(Args)]
@@ -242,8 +245,9 @@ impl From<BenchOptions> for bench::Plan {
 
 impl From<SyncOptions> for bench::SyncPlan {
     fn from(options: SyncOptions) -> Self {
-        let SyncOptions { keys, rounds, replicas, catch_up_mb, away_mb } = options;
+        let SyncOptions { keys, rounds, replicas, catch_up_mb, away_mb, returning_keys } = options;
         let bytes = |megabytes: u64| megabytes.saturating_mul(1_000_000);
-        Self { keys, rounds, replicas, catch_up_bytes: bytes(catch_up_mb), away_bytes: bytes(away_mb) }
+        let (catch_up_bytes, away_bytes) = (bytes(catch_up_mb), bytes(away_mb));
+        Self { keys, rounds, replicas, catch_up_bytes, away_bytes, returning_keys }
     }
 }

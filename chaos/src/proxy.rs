@@ -46,6 +46,8 @@ struct State {
     /// Sockets of the connections that are alive, to shut them down by; removed when their copying ends.
     open: HashMap<u64, Vec<TcpStream>>,
     next_id: u64,
+    /// Cleared by the connection that it drops.
+    doomed_words: Option<Vec<u8>>,
 }
 
 impl Proxy {
@@ -92,6 +94,17 @@ impl Proxy {
     /// Drops all connections once; new ones are carried.
     pub fn drop_connections(&self) {
         shut_all(&mut self.shared.state());
+    }
+
+    /// Drops the next connection on which the target says `words` in one piece: they were said, and are not heard.
+    pub fn drop_at(&self, words: &str) {
+        self.shared.state().doomed_words = Some(words.as_bytes().to_vec());
+    }
+
+    /// Whether [`drop_at`](Self::drop_at) has still to drop a connection.
+    #[must_use]
+    pub fn is_to_drop(&self) -> bool {
+        self.shared.state().doomed_words.is_some()
     }
 
     /// Carries new connections to another port from now on.
@@ -191,6 +204,9 @@ fn copy(mut from: TcpStream, mut to: TcpStream, id: u64, shared: &Shared, counte
     while let Ok(count @ 1..) = from.read(&mut chunk) {
         // Counted first: whoever has received something finds it counted.
         counter.fetch_add(count as u64, Ordering::Relaxed);
+        if shared.state().is_doomed(&chunk[..count]) {
+            break;
+        }
         if to.write_all(&chunk[..count]).is_err() {
             break;
         }
@@ -198,6 +214,14 @@ fn copy(mut from: TcpStream, mut to: TcpStream, id: u64, shared: &Shared, counte
     shared.state().open.remove(&id);
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
+}
+
+impl State {
+    /// Whether this piece is the one that is not to be heard.
+    fn is_doomed(&mut self, piece: &[u8]) -> bool {
+        let is_said = |words: &mut Vec<u8>| piece.windows(words.len()).any(|window| window == *words);
+        self.doomed_words.take_if(is_said).is_some()
+    }
 }
 
 fn shut_all(state: &mut State) {

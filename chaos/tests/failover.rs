@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use rejoin_chaos::proxy::Proxy;
 use rejoin_chaos::replication::{SyncCounters, digest, follow, info, wait_for_equal_offsets, wait_for_link};
 use rejoin_chaos::servers::{Binary, Server, ServerKind};
 use rejoin_chaos::wait;
@@ -140,6 +141,71 @@ fn a_target_is_forced() {
     assert_eq!((role(&replica), failover_state(&master)), ("master".to_owned(), "no-failover".to_owned()));
 }
 
+/// The target takes over, and its answer is lost: there is one master all the same, and the old one follows it.
+#[test]
+fn an_answer_that_is_lost_leaves_one_master() {
+    for kind in [ServerKind::Node, ServerKind::Redis70] {
+        let (master, replica) = (start(ServerKind::Node), start(kind));
+        let proxy = Proxy::start(replica.port()).unwrap();
+        let port = proxy.port().to_string();
+        replica.client().unwrap().ask(&["CONFIG", "SET", "replica-announce-port", &port]).unwrap();
+        begin(&master, &replica);
+        master.client().unwrap().ask(&["SET", "k", "v"]).unwrap();
+        proxy.drop_at("+CONTINUE");
+        master.client().unwrap().ask(&["FAILOVER"]).unwrap();
+        wait::until("the answer to be lost", || Ok(!proxy.is_to_drop())).unwrap();
+        wait_for_link(&master).unwrap();
+        assert_eq!((role(&replica), role(&master)), ("master".to_owned(), "slave".to_owned()));
+        assert_eq!(failover_state(&master), "no-failover");
+        replica.client().unwrap().ask(&["SET", "k", "w"]).unwrap();
+        wait_for_equal_offsets(&replica, &master).unwrap();
+        let log = std::fs::read_to_string(master.log_path()).unwrap();
+        assert!(!log.contains("aborted"), "{}", master.log_tail());
+    }
+}
+
+/// FORCE: what the target did not have is kept in a file, also where its answer is lost.
+#[test]
+fn what_a_forced_target_lacks_is_kept() {
+    for is_answer_lost in [false, true] {
+        let (master, replica) = (start(ServerKind::Node), start(ServerKind::Node));
+        let (way_up, way_down) =
+            (Proxy::start(master.port()).unwrap(), Proxy::start(replica.port()).unwrap());
+        let port = way_down.port().to_string();
+        replica.client().unwrap().ask(&["CONFIG", "SET", "replica-announce-port", &port]).unwrap();
+        follow(&replica, way_up.port()).unwrap();
+        wait_for_link(&replica).unwrap();
+        wait::until("the replica to be online", || {
+            Ok(info(&master, "replication")?.get("slave0").is_some_and(|line| line.contains("state=online")))
+        })
+        .unwrap();
+        replica.signal(Signal::STOP).unwrap();
+        let mut client = master.client().unwrap();
+        // More than the sockets between them hold.
+        let value = "x".repeat(1 << 20);
+        for number in 0..48 {
+            client.ask(&["SET", &format!("key:{number}"), &value]).unwrap();
+        }
+        client.ask(&["FAILOVER", "TO", "127.0.0.1", &port, "FORCE", "TIMEOUT", "100"]).unwrap();
+        wait_for_line(&master, "time out exceeded, failing over.");
+        way_up.drop_connections();
+        if is_answer_lost {
+            way_down.drop_at("+FULLRESYNC");
+        }
+        replica.signal(Signal::CONT).unwrap();
+        wait_for_link(&master).unwrap();
+        assert!(!way_down.is_to_drop());
+        assert_eq!((role(&replica), role(&master)), ("master".to_owned(), "slave".to_owned()));
+        assert_eq!(failover_state(&master), "no-failover");
+        wait_for_equal_offsets(&replica, &master).unwrap();
+        assert_eq!(
+            digest(&mut replica.client().unwrap()).unwrap(),
+            digest(&mut master.client().unwrap()).unwrap()
+        );
+        assert_eq!(info(&master, "replication").unwrap()["lost_tails"], "1", "{}", master.log_tail());
+    }
+}
+
 /// The target dies once it is to take over: we ask again and again, as Redis does, until somebody calls it off; and are a
 /// master again then, under a new name.
 #[test]
@@ -158,6 +224,7 @@ fn a_target_that_dies_in_the_middle_is_called_off() {
         (role(&master), failover_state(&master)),
         ("slave".to_owned(), "failover-in-progress".to_owned())
     );
+    wait_for_line(&master, "it is asked again, and writes wait. FAILOVER ABORT");
     client.ask(&["FAILOVER", "ABORT"]).unwrap();
     client.ask(&["SET", "k", "v"]).unwrap();
     let shown = info(&master, "replication").unwrap();

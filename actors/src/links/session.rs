@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     links::{acks::Ack, file_payload::FilePayload, log_reader::LogReader, run::LinksContext},
-    mailbox::{WhenFull, tell},
+    mailbox::{Told, WhenFull, tell},
     master::shown_as,
     messages::{
         aof_sender::PayloadNews,
@@ -95,7 +95,7 @@ struct Feeding {
     log_seed: Option<LogSeed>,
     outgoing: Option<(Outgoing, usize)>,
     /// What was last told to the `Master`.
-    reported: Option<(SessionState, Offset)>,
+    reported: Told<(SessionState, Offset)>,
     next_tend: Instant,
     /// Looks since the place was reported.
     tends: u32,
@@ -178,7 +178,7 @@ impl Feeding {
             log: None,
             log_seed,
             outgoing: (!serve.unsent.is_empty()).then_some((Outgoing::Lines(serve.unsent), 0)),
-            reported: None,
+            reported: Told::nothing(),
             next_tend: Instant::now() + TEND_PERIOD,
             tends: 0,
             payload_told: ByteCount::ZERO,
@@ -255,9 +255,9 @@ impl Feeding {
 
     /// The log is read from here on; it keeps what is there, in memory or in files.
     fn open_log(&mut self, at: Bookmark) {
-        let opened = OpenCursor { replica: self.replica, at: at.position() };
-        tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
         let Some(LogSeed { stream, socket }) = self.log_seed.take() else { return };
+        let opened = OpenCursor { replica: self.replica, stream: stream.clone(), at: at.position() };
+        tell(&self.context.reports.open_cursor, opened, WhenFull::Complain);
         let (log, reports) = (self.context.log.clone(), self.context.reports.clone());
         self.log = Some(LogReader::new(self.replica, stream, log, reports, socket, at));
     }
@@ -289,16 +289,16 @@ impl Feeding {
             }
         }
         let now = (self.session.state(), self.session.offset_acked());
-        if self.reported != Some(now) {
-            self.reported = Some(now);
-            let sent = self.session.payload_bytes_sent();
-            let payload = ByteCount::new(sent.get() - self.payload_told.get());
-            let progress =
-                ReplicaProgress { replica: self.replica, state: now.0, offset_acked: now.1, payload };
-            if tell(&self.context.reports.progress, progress, WhenFull::Drop) {
+        let sent = self.session.payload_bytes_sent();
+        let payload = ByteCount::new(sent.get() - self.payload_told.get());
+        self.reported.update(now, |&(state, offset_acked)| {
+            let progress = ReplicaProgress { replica: self.replica, state, offset_acked, payload };
+            let is_taken = tell(&self.context.reports.progress, progress, WhenFull::Drop);
+            if is_taken {
                 self.payload_told = sent;
             }
-        }
+            is_taken
+        });
     }
 
     fn next_outgoing(&mut self) {

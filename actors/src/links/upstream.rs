@@ -1,11 +1,11 @@
 //! The link to our master until its stream begins: dial, handshake, payload; then the shard takes it over.
 
-use std::{ops::Range, sync::atomic::Ordering, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId};
 use rejoin_replication::{
-    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamError,
-    UpstreamEvent, UpstreamPhase, UpstreamSettings, Wanted,
+    Divergence, MasterAddress, MasterStream, Position, ReplicaAction, Taken, Upstream, UpstreamEvent,
+    UpstreamPhase, UpstreamSettings, Wanted,
 };
 use rejoin_transports::{ByteStream, Endpoint, Lane};
 use tokio::{
@@ -77,7 +77,7 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
         listening_port: link.introduction.listening_port,
         announce_ip: link.introduction.announce_ip.clone(),
         version: None,
-        is_failover: link.introduction.failover.load(Ordering::Relaxed),
+        takeover: link.introduction.failover.takeover(),
     };
     let mut machine = Upstream::new(context.clock.now(), settings, wanted);
     if let Some(lineage) = lineage {
@@ -96,25 +96,6 @@ pub(crate) async fn run(context: &LinksContext, link: Link) -> Outcome<()> {
     }
     .run()
     .await
-}
-
-/// PSYNC was answered, and not by an error.
-fn is_answered(phase: UpstreamPhase) -> bool {
-    matches!(
-        phase,
-        UpstreamPhase::PayloadHeader
-            | UpstreamPhase::Payload
-            | UpstreamPhase::Loading
-            | UpstreamPhase::Stream
-    )
-}
-
-fn is_answer_to_psync(error: &UpstreamError) -> bool {
-    matches!(
-        error,
-        UpstreamError::Refused { phase: UpstreamPhase::Psync, .. }
-            | UpstreamError::TryLater { phase: UpstreamPhase::Psync, .. }
-    )
 }
 
 /// A load and what the master said of it.
@@ -143,6 +124,9 @@ impl Conversation<'_> {
     async fn run(mut self) -> Outcome<()> {
         loop {
             while let Some(bytes) = self.machine.poll_transmit() {
+                if self.machine.phase() == UpstreamPhase::Psync {
+                    self.link.introduction.failover.note_asked();
+                }
                 self.stream.write_all(&bytes).await?;
                 self.context.traffic.add_sent(bytes.len());
             }
@@ -174,9 +158,7 @@ impl Conversation<'_> {
             let taken = match self.machine.handle_bytes(now, &self.input[self.taken..]) {
                 Ok(taken) => taken,
                 Err(error) => {
-                    if is_answer_to_psync(&error) {
-                        self.tell_failover(false).await?;
-                    }
+                    self.tell_failover().await?;
                     return Err(error.into());
                 }
             };
@@ -190,9 +172,8 @@ impl Conversation<'_> {
                     self.load(piece).await?;
                 }
             }
-            if is_answered(self.machine.phase()) {
-                self.tell_failover(true).await?;
-            }
+            // Before anything of ours is given up.
+            self.tell_failover().await?;
             if self.handle_events().await? {
                 return Ok(true);
             }
@@ -203,15 +184,14 @@ impl Conversation<'_> {
     }
 
     /// FAILOVER: what the one whom we asked to take over has answered, once.
-    async fn tell_failover(&mut self, is_accepted: bool) -> Outcome<()> {
-        let unanswered = &self.link.introduction.failover;
-        if unanswered.load(Ordering::Relaxed) && unanswered.swap(false, Ordering::Relaxed) {
-            let following = self.link.following;
-            self.context
-                .reports
-                .shard
-                .send(ShardMessage::FailoverAnswered { following, is_accepted })
-                .await?;
+    async fn tell_failover(&mut self) -> Outcome<()> {
+        let Some(is_accepted) = self.machine.takes_over() else { return Ok(()) };
+        if self.link.introduction.failover.is_unanswered() {
+            // A link that is given up while it waits has told nothing.
+            let permit = self.context.reports.shard.reserve().await?;
+            if self.link.introduction.failover.settle() {
+                permit.send(ShardMessage::FailoverAnswered { following: self.link.following, is_accepted });
+            }
         }
         Ok(())
     }

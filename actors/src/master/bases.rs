@@ -13,7 +13,7 @@ use crate::{
     mailbox::{WhenFull, tell},
     messages::{
         aof_sender::{FindBase, FoundBase},
-        buffer_manager::OpenCursor,
+        buffer_manager::{CloseCursor, OpenCursor},
         master::BaseAnswered,
         snapshotter::{FeedPayload, JoinSnapshot, SnapshotFeed},
     },
@@ -63,13 +63,20 @@ impl Master {
         );
         self.core.handle_payload_begin(replica, Rung::Base);
         // What is behind the base is kept until the session reads it itself.
-        tell(&self.seed.open_cursor, OpenCursor { replica, at: from.position() }, WhenFull::Complain);
+        tell(
+            &self.seed.open_cursor,
+            OpenCursor { replica, stream: self.stream(), at: from.position() },
+            WhenFull::Complain,
+        );
         // Up to there the present stream and the one that the base was written in are the same.
         let position = StreamPosition { replid: self.core.lineage().current(), ..base.position };
         let payload = FeedPayload::File { file: base.file, bytes };
         let unsaid_db = base.position.selected;
-        // The session is gone already.
-        let _ = join.deliver.send(SnapshotFeed { position, unsaid_db, at: from, held: None, payload });
+        let feed = SnapshotFeed { position, unsaid_db, at: from, held: None, payload };
+        if join.deliver.send(feed).is_err() {
+            // The session is gone already, and has closed what it had opened.
+            tell(&self.seed.close_cursor, CloseCursor { replica }, WhenFull::Complain);
+        }
     }
 }
 

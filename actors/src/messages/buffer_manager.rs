@@ -1,18 +1,25 @@
 //! What the `BufferManager` actor is told.
 
+use std::sync::Arc;
+
 use actix::Message;
 use rejoin_commands::{Settings, settings::OutputLimit};
-use rejoin_persistence::files::history::HistoryLimits;
+use rejoin_persistence::{
+    files::history::{HistoryLimits, Trimmed},
+    segment::StreamName,
+};
 use rejoin_protocol::{ByteCount, NextOffset, ReplicaId};
 
 use crate::shard::limits_of;
 
 /// A session reads the log from here on. From its link.
-#[derive(Clone, Copy, Debug, Message)]
+#[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct OpenCursor {
     /// Whose.
     pub replica: ReplicaId,
+    /// The stream that it reads; sessions are closed when that changes.
+    pub stream: Arc<StreamName>,
     /// The byte it reads next.
     pub at: NextOffset,
 }
@@ -59,4 +66,14 @@ impl SetBudget {
             history: settings.log.keeps_history.then(|| limits_of(settings)),
         }
     }
+}
+
+/// The history was looked at. From a thread of the manager's own.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HistoryTrimmed {
+    /// What is left, or why it could not be done.
+    pub outcome: std::io::Result<Trimmed>,
+    /// `repl-history-hard-size`, as it was then.
+    pub bytes_hard_max: u64,
 }

@@ -1,10 +1,13 @@
 //! What the links thread is told: it moves bytes for replicas' sessions and for the link upstream.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rejoin_persistence::{log::Bookmark, segment::StreamName};
 use rejoin_protocol::{Epoch, Offset, ReplicaId, ReplicationId};
-use rejoin_replication::{MasterAddress, ReplicaHello};
+use rejoin_replication::{MasterAddress, ReplicaHello, Takeover};
 use rejoin_transports::{DetachedStream, Endpoint};
 use tokio::sync::oneshot;
 
@@ -46,6 +49,50 @@ pub enum LinksMessage {
     Stop,
 }
 
+/// How far the target of one failover has been asked; shared by the links to it, and by the shard. Each failover has its
+/// own.
+#[derive(Debug, Default)]
+pub struct FailoverFlag {
+    /// From its beginning until the target has answered, or it is called off.
+    is_unanswered: AtomicBool,
+    /// Set when a link asks.
+    was_asked: AtomicBool,
+}
+
+impl FailoverFlag {
+    /// Nobody has asked.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { is_unanswered: AtomicBool::new(true), was_asked: AtomicBool::new(false) }
+    }
+
+    /// Whether the target is still to answer.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.is_unanswered.load(Ordering::Relaxed)
+    }
+
+    /// What the next link is to ask.
+    #[must_use]
+    pub fn takeover(&self) -> Takeover {
+        match (self.is_unanswered(), self.was_asked.load(Ordering::Relaxed)) {
+            (false, _) => Takeover::No,
+            (true, false) => Takeover::Ask,
+            (true, true) => Takeover::AskAgain,
+        }
+    }
+
+    /// A link asks: the answer may be lost from now on.
+    pub fn note_asked(&self) {
+        self.was_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// It is answered, or called off; whether it was not before.
+    pub fn settle(&self) -> bool {
+        self.is_unanswered.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// What a master is told of this node.
 #[derive(Clone, Debug)]
 pub struct Introduction {
@@ -56,7 +103,7 @@ pub struct Introduction {
     /// `masteruser` and `masterauth`.
     pub credentials: Option<rejoin_replication::Credentials>,
     /// FAILOVER: the one we dial is to take over, until it has answered that it does.
-    pub failover: Arc<AtomicBool>,
+    pub failover: Arc<FailoverFlag>,
     /// `databases`: what a snapshot may fill.
     pub databases: u32,
     /// When collections that are loaded change their form; always as CONFIG SET left it.

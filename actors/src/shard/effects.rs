@@ -95,6 +95,8 @@ impl Shard {
 
     /// REPLICAOF host port: from now on nothing of our own is appended.
     pub(crate) fn follow(&mut self, host: String, port: u16) {
+        // Whatever else was wished for in the same turn, this is carried out now.
+        self.engine.settings.replicaof = Some((host.clone(), port));
         self.stop_upstream();
         self.following += 1;
         // What could not be written yet stands before what the master will send.
@@ -120,12 +122,16 @@ impl Shard {
 
     /// What INFO tells of a master that is not reached yet.
     pub(crate) fn note_upstream(&mut self, host: String, port: u16) {
+        let down_since = match &self.engine.status.upstream {
+            Some(before) if before.state == "connected" => Some(unix_now()),
+            before => before.as_ref().and_then(|before| before.down_since),
+        };
         self.engine.status.upstream = Some(UpstreamStatus {
             host,
             port,
             state: "connect",
             last_io: unix_now(),
-            down_since: Some(unix_now()),
+            down_since,
             sync_read_bytes: 0,
             sync_total_bytes: None,
             read_offset: self.offset(),
@@ -147,7 +153,7 @@ impl Shard {
             announce_ip: (!settings.replica_announce_ip.is_empty())
                 .then(|| settings.replica_announce_ip.clone()),
             credentials,
-            failover: self.failover_is_unanswered.clone(),
+            failover: self.failover_flag.clone(),
             databases: settings.databases,
             limits: self.limits.subscribe(),
         }
@@ -155,6 +161,7 @@ impl Shard {
 
     /// REPLICAOF NO ONE: the stream goes on from here under a name of its own.
     pub(crate) fn unfollow(&mut self) {
+        self.engine.settings.replicaof = None;
         if self.engine.role == Role::Master {
             return;
         }

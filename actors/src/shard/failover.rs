@@ -1,7 +1,7 @@
 //! FAILOVER as the shard carries it out: the place among masters and replicas changes here, the target is found by the
 //! `Master`, and asked by the link upstream.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rejoin_commands::{
     Role,
@@ -9,7 +9,10 @@ use rejoin_commands::{
 };
 use rejoin_replication::{FailoverOrder, MasterAddress};
 
-use crate::{messages::master::StartFailover, shard::Shard};
+use crate::{
+    messages::{links::FailoverFlag, master::StartFailover},
+    shard::Shard,
+};
 
 impl Shard {
     /// FAILOVER: no client may write by now. Has the replicas tell how far they are, at once.
@@ -45,9 +48,8 @@ impl Shard {
             tracing::info!("Failover target {host}:{port} is synced, failing over.");
         }
         self.engine.status.failover = FailoverState::InProgress;
-        self.engine.settings.replicaof = Some((host.clone(), port));
         self.failover_target = Some((host.clone(), port));
-        self.failover_is_unanswered.store(true, Ordering::Relaxed);
+        self.failover_flag = Arc::new(FailoverFlag::begin());
         self.follow(host, port);
     }
 
@@ -82,7 +84,6 @@ impl Shard {
         }
         self.control.abort_failover();
         if state == FailoverState::InProgress {
-            self.engine.settings.replicaof = None;
             self.unfollow();
         }
         self.end_failover();
@@ -91,7 +92,7 @@ impl Shard {
     /// Clients that were held back go on.
     fn end_failover(&mut self) {
         self.failover_target = None;
-        self.failover_is_unanswered.store(false, Ordering::Relaxed);
+        self.failover_flag.settle();
         self.engine.end_failover();
         self.requeue_held();
     }

@@ -40,7 +40,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     rc::Rc,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     task::Waker,
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -61,7 +61,7 @@ use crate::{
     events::NodeEvents,
     links::{acks::AckBoard, ticker::TickerSignal, traffic::Traffic},
     live_settings::LiveSettings,
-    messages::shard::ShardMessage,
+    messages::{links::FailoverFlag, shard::ShardMessage},
     shard::{
         connection::Connection, log_files::DiskLog, metrics::NodeMetrics, saving::BackgroundSave,
         shutdown::PendingShutdown, upstream::UpstreamStream,
@@ -142,8 +142,8 @@ pub struct Shard {
     pub(crate) failovers_begun: u64,
     /// Who is to take our place, while that is known.
     pub(crate) failover_target: Option<(String, u16)>,
-    /// The target has not answered yet; read by the link upstream.
-    pub(crate) failover_is_unanswered: Arc<AtomicBool>,
+    /// Whether the target has answered; the last failover's.
+    pub(crate) failover_flag: Arc<FailoverFlag>,
     /// Settings of replication, for those who keep to them.
     pub(crate) live_settings: tokio::sync::watch::Sender<LiveSettings>,
     /// Bytes to and from other nodes, counted by the links.

@@ -294,7 +294,7 @@ fn begin(seed: ShardSeed) -> (SharedShard, mpsc::Receiver<ShardMessage>, Clock) 
         has_told_replica_limit: false,
         failovers_begun: 0,
         failover_target: None,
-        failover_is_unanswered: Arc::default(),
+        failover_flag: Arc::default(),
         live_settings: seed.live_settings,
         metrics: seed.recorder.map(NodeMetrics::new),
         random_id: seed.random,

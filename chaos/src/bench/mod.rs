@@ -17,6 +17,7 @@ mod load;
 mod log;
 mod memory;
 mod redis_benchmark;
+mod returning;
 mod table;
 
 use anyhow::Result;
@@ -172,6 +173,8 @@ pub struct SyncPlan {
     pub catch_up_bytes: u64,
     /// Bytes written while a replica is away that finds them on disk, if anywhere; none leaves it out.
     pub away_bytes: u64,
+    /// Keys of an old master that comes back after a failover; none leaves it out.
+    pub returning_keys: u64,
 }
 
 /// Measures full syncs and replicas that were away, beside stock servers, and prints them as tables.
@@ -187,6 +190,9 @@ pub fn run_syncs(plan: &SyncPlan, node: &Binary) -> Result<()> {
             let is_on_disk = backlog == "1mb";
             catch_up::compare(node, catch_up::Absence { bytes, backlog, title }, is_on_disk)?;
         }
+    }
+    if plan.returning_keys > 0 {
+        returning::compare(node, plan.returning_keys)?;
     }
     Ok(())
 }

@@ -63,7 +63,9 @@ impl Engine {
             "exec" => return self.apply_transaction(session, command),
             "replconf" => {
                 if request.args.get(1).is_some_and(|option| option.eq_ignore_ascii_case(b"getack")) {
-                    self.ask(Effect::AckMaster { offset: self.log.offset() });
+                    // Inside MULTI the last border stands before it: what is held back is not ours yet.
+                    let begun = session.transaction.as_ref().map(|transaction| transaction.begun_at);
+                    self.ask(Effect::AckMaster { offset: begun.unwrap_or(self.log.offset()) });
                 }
                 return Ok(());
             }

@@ -21,6 +21,7 @@ pub mod reconnect;
 pub mod replica;
 pub mod rewind;
 pub mod session;
+pub mod takeover;
 pub mod upstream;
 
 pub use excerpt::Excerpt;
@@ -35,6 +36,7 @@ pub use rewind::{Divergence, MasterStream, Relation};
 pub use session::{
     PayloadForm, ReplicaHello, ReplicaSession, SessionError, SessionEvent, SessionSettings, SessionState,
 };
+pub use takeover::Takeover;
 pub use upstream::{
     Credentials, Taken, Upstream, UpstreamError, UpstreamEvent, UpstreamPhase, UpstreamSettings,
 };

@@ -194,7 +194,7 @@ pub struct ReplicaCore {
     backoff: Backoff,
     /// From BeginLoad to SwapIn or DropLoad.
     load: Option<Load>,
-    /// Set when the link ceases to stream; cleared when it streams.
+    /// Set when the link ceases to stream; cleared when it streams, and when we cease to follow.
     down_since: Option<Duration>,
     /// When the stream last began to flow.
     streaming_since: Duration,
@@ -246,7 +246,7 @@ impl ReplicaCore {
         self.epoch
     }
 
-    /// When the link went down (or we began to follow), if it is not up.
+    /// When the link went down; `None` while it is up, or if there was none up since we began to follow.
     #[must_use]
     pub fn down_since(&self) -> Option<Duration> {
         self.down_since
@@ -264,15 +264,14 @@ impl ReplicaCore {
         self.load.map(|load| (load.bytes_read, load.length))
     }
 
-    /// REPLICAOF host port. The same master again changes nothing.
+    /// REPLICAOF host port. The same master again is dialled anew as well: who asks has let the stream of before go.
     pub fn follow(&mut self, now: Duration, address: MasterAddress) {
-        if self.master.as_ref() == Some(&address) {
-            return;
-        }
         self.let_go();
         self.master = Some(address);
         self.backoff.handle_success();
-        self.down_since = Some(now);
+        if self.link == Link::Streaming {
+            self.down_since = Some(now);
+        }
         self.dial(now);
     }
 

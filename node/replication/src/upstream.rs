@@ -31,6 +31,7 @@ use crate::follower::FirstAck;
 use crate::ladder::Wanted;
 use crate::lineage::Lineage;
 use crate::rewind::{Divergence, MasterStream, Relation, relate};
+use crate::takeover::{Question, Refusal, Takeover};
 
 /// What a master's answer to INFO may have; stock servers say 500 bytes, and 100 for each replica.
 const INFO_BYTES_MAX: usize = 256 << 10;
@@ -65,8 +66,8 @@ pub struct UpstreamSettings {
     pub announce_ip: Option<String>,
     /// What we tell a Valkey master (`REPLCONF version`); `None` gets the RDB version that all can read.
     pub version: Option<String>,
-    /// FAILOVER: the one we ask is our replica, and is to take over. It is never asked by SYNC.
-    pub is_failover: bool,
+    /// FAILOVER: whether the one we ask is our replica, and is to take over.
+    pub takeover: Takeover,
 }
 
 /// Where the conversation stands.
@@ -176,6 +177,13 @@ pub enum UpstreamError {
         /// What it said.
         said: String,
     },
+    /// It took our place, and is to be asked as a master from now on: it does not have all that we hold, or had taken our
+    /// place before this link asked.
+    #[error("it took over from us, and is asked as our master now: {said}")]
+    TookOver {
+        /// What it said.
+        said: String,
+    },
     /// An error in place of the payload.
     #[error("master gave up the full sync: {said}")]
     Aborted {
@@ -212,14 +220,14 @@ enum PayloadEnd {
 /// Our side of a link to a master.
 ///
 /// * Getters: [`phase`](Self::phase), [`payload_bytes_read`](Self::payload_bytes_read),
-///   [`first_ack`](Self::first_ack).
+///   [`first_ack`](Self::first_ack), [`takes_over`](Self::takes_over).
 /// * `handle_*`: [`handle_bytes`](Self::handle_bytes), [`handle_timeout`](Self::handle_timeout).
 /// * Commands: none.
 /// * `poll_*`: [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
 ///   [`poll_timeout`](Self::poll_timeout).
 ///
 /// After each `handle_bytes`: hand over the payload bytes that it named, then poll events and transmits.
-/// After an error the link is to be closed.
+/// After an error the link is to be closed; what [`takes_over`](Self::takes_over) says counts then as well.
 #[derive(Debug)]
 pub struct Upstream {
     settings: UpstreamSettings,
@@ -231,6 +239,8 @@ pub struct Upstream {
     /// Bytes of it that are still to come, its last line's end included; `None` before its head.
     info_left: Option<usize>,
     phase: UpstreamPhase,
+    /// FAILOVER's.
+    question: Question,
     /// Phases whose answers are outstanding behind the current one; shrinks as they come.
     unanswered: VecDeque<UpstreamPhase>,
     /// What `+FULLRESYNC` said.
@@ -256,6 +266,7 @@ impl Upstream {
     pub fn new(now: Duration, settings: UpstreamSettings, wanted: Wanted) -> Self {
         let mut upstream = Self {
             next_keepalive: now + settings.keepalive_period,
+            question: Question::new(settings.takeover),
             settings,
             wanted,
             lineage: None,
@@ -312,6 +323,12 @@ impl Upstream {
     #[must_use]
     pub fn first_ack(&self) -> FirstAck {
         self.first_ack
+    }
+
+    /// FAILOVER: whether the one we ask took our place; `None` while it has not told, or was not asked.
+    #[must_use]
+    pub fn takes_over(&self) -> Option<bool> {
+        self.question.answer()
     }
 
     /// Takes a beginning of `input`, the bytes read and not yet taken. The driver keeps the rest and calls again,
@@ -487,15 +504,16 @@ impl Upstream {
             self.become_next();
             return Ok(());
         };
+        self.question.handle_stream(&ours, &master);
         match relate(&ours, from.prior(), &master) {
+            // Who is to take our place is asked for it, however far it is.
+            Relation::Diverged(_) | Relation::Behind { .. } if self.question.is_open() => {}
             Relation::Diverged(divergence) => {
                 self.unanswered.clear();
                 self.phase = UpstreamPhase::Rewinding;
                 self.events.push_back(UpstreamEvent::Diverged { divergence, master });
                 return Ok(());
             }
-            // Who is to become our master becomes it by being asked.
-            Relation::Behind { .. } if self.settings.is_failover => {}
             Relation::Behind { master } => {
                 let said = format!("it is at {master} of our stream, and we are at {}", from.prior());
                 return Err(UpstreamError::TryLater { phase: self.phase, said });
@@ -514,7 +532,7 @@ impl Upstream {
             Wanted::LegacySync => self.fall_back_to_sync(),
             Wanted::Everything => write_psync(&mut self.out, None, false),
             Wanted::Continue { replid, from } => {
-                write_psync(&mut self.out, Some((replid, from)), self.settings.is_failover);
+                write_psync(&mut self.out, Some((replid, from)), self.question.is_open());
             }
         }
     }
@@ -530,7 +548,15 @@ impl Upstream {
             .map_err(|error| UpstreamError::Unreadable { phase, reason: error.to_string() })?;
         match answer {
             PsyncReply::KeepAlive => {}
+            // What we hold and it does not have is not to be lost unseen: the next link compares the streams.
+            PsyncReply::FullResync { id, offset }
+                if self.question.is_open() && matches!(self.wanted, Wanted::Continue { .. }) =>
+            {
+                self.question.handle_accepted();
+                return Err(UpstreamError::TookOver { said: format!("+FULLRESYNC {id} {offset}") });
+            }
             PsyncReply::FullResync { id, offset } => {
+                self.question.handle_accepted();
                 self.stream = Some((id, offset));
                 self.phase = UpstreamPhase::PayloadHeader;
             }
@@ -539,6 +565,7 @@ impl Upstream {
                     let reason = "+CONTINUE, although we asked for everything".to_owned();
                     return Err(UpstreamError::Unreadable { phase, reason });
                 }
+                self.question.handle_accepted();
                 // Who names no stream continues the one that was asked for.
                 let asked = match self.wanted {
                     Wanted::Continue { replid, .. } => Some(replid),
@@ -547,10 +574,16 @@ impl Upstream {
                 self.events.push_back(UpstreamEvent::Continue { replid: id.or(asked) });
                 self.phase = UpstreamPhase::Stream;
             }
+            PsyncReply::TryLater(said) | PsyncReply::Refused(said) if self.question.is_open() => {
+                let is_temporary = is_temporary(&said);
+                return Err(match self.question.handle_refused(&said, is_temporary) {
+                    Refusal::Meant => refusal(phase, said),
+                    Refusal::TookOver => UpstreamError::TookOver { said },
+                    Refusal::Unclear => UpstreamError::TryLater { phase, said },
+                });
+            }
             PsyncReply::TryLater(said) => return Err(UpstreamError::TryLater { phase, said }),
-            PsyncReply::Refused(said)
-                if is_temporary(&said) || is_about_permission(&said) || self.settings.is_failover =>
-            {
+            PsyncReply::Refused(said) if is_temporary(&said) || is_about_permission(&said) => {
                 return Err(refusal(phase, said));
             }
             PsyncReply::Refused(_) => self.fall_back_to_sync(),

@@ -8,8 +8,8 @@ use rejoin_protocol::resp::RequestError;
 use rejoin_protocol::{NextOffset, Offset, ReplicationId};
 use rejoin_replication::{
     Credentials, Lineage, LogRange, PayloadForm, ReplicaHello, ReplicaSession, Resync, SessionError,
-    SessionSettings, SessionState, Taken, Upstream, UpstreamEvent, UpstreamPhase, UpstreamSettings, Wanted,
-    decide_resync,
+    SessionSettings, SessionState, Taken, Takeover, Upstream, UpstreamEvent, UpstreamPhase, UpstreamSettings,
+    Wanted, decide_resync,
 };
 
 const NOW: Duration = Duration::ZERO;
@@ -26,7 +26,7 @@ fn upstream(wanted: Wanted) -> Upstream {
         listening_port: 7001,
         announce_ip: Some("192.0.2.7".into()),
         version: None,
-        is_failover: false,
+        takeover: Takeover::No,
     };
     Upstream::new(NOW, settings, wanted)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rejoin_protocol::{NextOffset, Offset, ReplicationId};
 use rejoin_replication::{
     Ancestor, Divergence, Lineage, MasterAddress, Position, ReplicaAction, ReplicaCore, ReplicaSettings,
-    Taken, Upstream, UpstreamError, UpstreamEvent, UpstreamPhase, UpstreamSettings, Wanted,
+    Taken, Takeover, Upstream, UpstreamError, UpstreamEvent, UpstreamPhase, UpstreamSettings, Wanted,
 };
 
 fn id(byte: u8) -> ReplicationId {
@@ -22,7 +22,7 @@ fn settings() -> UpstreamSettings {
         listening_port: 7001,
         announce_ip: None,
         version: None,
-        is_failover: false,
+        takeover: Takeover::No,
     }
 }
 

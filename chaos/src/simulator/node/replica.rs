@@ -8,7 +8,7 @@ use rejoin_persistence::rdb::{self, DecodeOptions};
 use rejoin_protocol::{ByteCount, DbIndex, Epoch, Offset, ReplicationId, resp::RequestLimits};
 use rejoin_replication::{
     BackoffSettings, Follower, FollowerSettings, MasterAddress, Position, ReplicaAction, ReplicaCore,
-    ReplicaSettings, Taken, Upstream, UpstreamEvent, UpstreamSettings,
+    ReplicaSettings, Taken, Takeover, Upstream, UpstreamEvent, UpstreamSettings,
 };
 
 use super::{
@@ -129,7 +129,7 @@ impl Node {
             listening_port: PORT_BASE + self.id as u16,
             announce_ip: None,
             version: None,
-            is_failover: false,
+            takeover: Takeover::No,
         };
         let upstream = Some(Upstream::new(now, settings, wanted));
         self.replica.link = Some(Link { conn, epoch, upstream, follower: None, input: Vec::new() });

@@ -179,7 +179,6 @@ fn take_over(call: &mut Call<'_>, request: PsyncRequest) -> Result<(), Failure> 
     if request.id != Some(call.engine.status.replid) {
         return Err(Failure::text("ERR PSYNC FAILOVER replid must match my replid."));
     }
-    call.engine.settings.replicaof = None;
     call.session.attaching = true;
     let wanted = WantedStream::Psync { replid: request.id, from: request.next, failover: true };
     call.engine.ask(Effect::AttachReplica { client: call.session.id, wanted });

@@ -123,7 +123,8 @@ fn deadline(call: &Call<'_>, argument: &[u8]) -> Result<Option<UnixMillis>, Fail
     if millis < 0 {
         return Err(Failure::text("ERR timeout is negative"));
     }
-    Ok((millis > 0).then(|| UnixMillis::new(call.now().get().saturating_add(millis))))
+    let until = call.now().get().checked_add(millis).ok_or(Failure::text("ERR timeout is out of range"))?;
+    Ok((millis > 0).then_some(UnixMillis::new(until)))
 }
 
 /// Answers at once where nothing is to be waited for, or has the client wait.

@@ -56,6 +56,8 @@ pub struct QueuedCommand {
 /// A transaction that was begun.
 #[derive(Debug, Default)]
 pub struct Transaction {
+    /// Where the log stood at its MULTI; for the master's stream, which is acknowledged up to here.
+    pub begun_at: Offset,
     /// What EXEC will run.
     pub queued: Vec<QueuedCommand>,
     /// A command was refused while queueing: EXEC will refuse all.

@@ -51,7 +51,8 @@ fn multi(call: &mut Call<'_>) -> Result<(), Failure> {
     if call.session.transaction.is_some() {
         return Err(Failure::text("ERR MULTI calls can not be nested"));
     }
-    call.session.transaction = Some(Box::default());
+    let begun_at = call.engine.log.offset();
+    call.session.transaction = Some(Box::new(Transaction { begun_at, ..Transaction::default() }));
     call.reply().ok();
     Ok(())
 }

@@ -47,6 +47,21 @@ fn the_masters_commands_are_applied_silently_and_handed_on_as_they_are() {
 }
 
 #[test]
+fn inside_multi_the_master_is_told_of_the_last_border() {
+    let mut node = replica();
+    let before = stream(&["SELECT 2", "set k v"]);
+    let inside = stream(&["MULTI", "set k w", "REPLCONF GETACK *"]);
+    let (outcome, _) = apply(&mut node, &[before.clone(), inside.clone()].concat());
+    assert_eq!(outcome, Ok(()));
+    let border = Offset::new(1000 + before.len() as u64);
+    assert_eq!(node.effects(), [Effect::AckMaster { offset: border }]);
+    let (outcome, _) = apply(&mut node, &stream(&["EXEC", "REPLCONF GETACK *"]));
+    assert_eq!(outcome, Ok(()));
+    let offset = border.advance(rejoin_protocol::ByteCount::of(inside.len() + stream(&["EXEC"]).len()));
+    assert_eq!(node.effects(), [Effect::AckMaster { offset }]);
+}
+
+#[test]
 fn the_masters_messages_reach_our_clients() {
     let mut node = replica();
     node.send(2, "subscribe channel");

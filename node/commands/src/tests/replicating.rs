@@ -70,11 +70,16 @@ fn a_replica_introduces_itself_and_leaves_the_shard() {
     let refused = "-ERR PSYNC FAILOVER can't be sent to a master.";
     assert_eq!(node.send(2, &format!("psync {id} 501 failover")), refused);
     node.engine.role = Role::Replica;
+    node.engine.settings.replicaof = Some(("10.0.0.1".to_owned(), 6379));
     let refused = "-ERR PSYNC FAILOVER replid must match my replid.";
     assert_eq!(node.send(2, &format!("psync {id} 501 failover")), refused);
     node.engine.status.replid = ReplicationId::parse(id.as_bytes()).unwrap_or(ReplicationId::NONE);
     assert_eq!(node.send(2, &format!("psync {id} 501 failover")), "");
-    node.engine.role = Role::Master;
+    assert!(
+        node.engine.settings.replicaof.is_some(),
+        "nothing has happened yet: whoever carries it out clears it"
+    );
+    (node.engine.role, node.engine.settings.replicaof) = (Role::Master, None);
     let wanted = WantedStream::Psync {
         replid: ReplicationId::parse(id.as_bytes()),
         from: Some(NextOffset::new(501)),
@@ -160,6 +165,7 @@ fn wait_answers_when_enough_replicas_hold_the_writes() {
             ("wait a 0", "-ERR value is not an integer or out of range"),
             ("wait 0 a", "-ERR timeout is not an integer or out of range"),
             ("wait 0 -1", "-ERR timeout is negative"),
+            ("wait 0 9223372036854775807", "-ERR timeout is out of range"),
             ("set k v", "+OK"),
         ],
     );
@@ -199,6 +205,7 @@ fn waitaof_in_redis_words() {
             ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
             ("waitaof 0 x 0", "-ERR value is out of range, must be positive"),
             ("waitaof 0 0 -1", "-ERR timeout is negative"),
+            ("waitaof 0 0 9223372036854775807", "-ERR timeout is out of range"),
             ("waitaof 0 0 x", "-ERR timeout is not an integer or out of range"),
             ("waitaof 1 0 0", NO_LOG),
             ("waitaof 0 0 0", "*2 :0 :0"),

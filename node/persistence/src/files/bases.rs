@@ -10,6 +10,7 @@ use std::{
 
 use rejoin_protocol::{ByteCount, Offset};
 
+use super::chained;
 use crate::{
     rdb::{self, RdbError, StreamPosition},
     segment::StreamName,
@@ -32,7 +33,8 @@ pub struct StoredBase {
 }
 
 impl StoredBase {
-    /// The newest base of `stream` (or of what it continued, as far as it shares that) in `folders`, not behind `until`.
+    /// The newest base of `stream` (or of what it continued, as far as it shares that) in `folders`, not behind `until`,
+    /// from which segments lead to the one that is being written.
     ///
     /// # Errors
     /// What a folder says. A file that cannot be read, or is no base of ours, is left out.
@@ -42,6 +44,10 @@ impl StoredBase {
         stream: &StreamName,
         until: Offset,
     ) -> io::Result<Option<Self>> {
+        let all = chained::list(storage, folders).map_err(|(_, error)| error)?;
+        // A name and an offset do not tell a base of a stream that was given up: what follows it must be there.
+        let path = chained::path(storage, &all, stream);
+        let is_followed = |at: StreamPosition| path.iter().any(|found| found.head().start == at.offset);
         let mut newest: Option<Self> = None;
         for folder in folders {
             for listed in storage.list(folder)? {
@@ -51,10 +57,11 @@ impl StoredBase {
                     continue;
                 }
                 let Ok(Some(base)) = Self::open(storage, &folder.join(&listed.name)) else { continue };
-                let is_shared = shares(stream, base.position) && base.position.offset <= until;
+                let at = base.position;
+                let is_shared = chained::shares(stream, at.replid, at.offset) && at.offset <= until;
                 let is_newer =
                     newest.as_ref().is_none_or(|newest| newest.position.offset < base.position.offset);
-                if is_shared && is_newer {
+                if is_shared && is_newer && is_followed(at) {
                     newest = Some(base);
                 }
             }
@@ -84,14 +91,6 @@ impl StoredBase {
     }
 }
 
-fn shares(stream: &StreamName, position: StreamPosition) -> bool {
-    position.replid == stream.replid
-        || stream
-            .ancestors
-            .iter()
-            .any(|(replid, last_valid)| *replid == position.replid && position.offset <= *last_valid)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -101,6 +100,7 @@ mod tests {
     use super::*;
     use crate::{
         rdb::{EncodeOptions, LocalFile, RdbTarget},
+        segment::{BootId, SegmentHead, SegmentWriter},
         storage::simulated::SimulatedStorage,
     };
 
@@ -115,6 +115,45 @@ mod tests {
 
     fn put(storage: &SimulatedStorage, path: &str, bytes: &[u8]) {
         storage.open(Path::new(path), Open::New).unwrap().write_all_at(0, bytes).unwrap();
+    }
+
+    /// Segments that hang together: of stream 1 up to 900 and 1000, of stream 2 up to 3000 and on.
+    fn put_segments(storage: &SimulatedStorage) {
+        let mut chain = 0;
+        for (number, (replid, start, end)) in
+            [(1, 0, 900), (1, 900, 1000), (2, 1000, 3000), (2, 3000, 5000)].into_iter().enumerate()
+        {
+            put_segment(storage, &format!("live/log.{number}.incr.aof"), (replid, start, end), &mut chain);
+        }
+    }
+
+    fn put_segment(
+        storage: &SimulatedStorage,
+        path: &str,
+        (replid, start, end): (u8, u64, u64),
+        chain: &mut u64,
+    ) {
+        let now = UnixMillis::new(1_700_000_000_000);
+        let head = SegmentHead {
+            stream: if replid == 2 {
+                stream()
+            } else {
+                StreamName { replid: id(replid), ancestors: Vec::new() }
+            },
+            start: Offset::new(start),
+            preamble: 0,
+            db: DbIndex::new(0),
+            chain: *chain,
+            created: now,
+            boot: BootId([0; 16]),
+            begins_empty: false,
+        };
+        let mut writer = SegmentWriter::create(storage, Path::new(path), head).unwrap();
+        writer.append(&vec![b'x'; (end - start) as usize], now).unwrap();
+        if end < 5000 {
+            writer.seal(now).unwrap();
+        }
+        *chain = writer.chain();
     }
 
     fn base(replid: u8, offset: u64) -> Vec<u8> {
@@ -154,12 +193,19 @@ mod tests {
         put(&storage, "old/a.rdb", &base(1, 1001));
         put(&storage, "old/c.rdb", &base(9, 4000));
         put(&storage, "old/d.rdb", b"REDIS0011\xfa");
-        put(&storage, "live/log.1.incr.aof", b"*1\r\n");
+        assert_eq!(find(&storage, 5000), None, "nothing follows any of them");
+        put_segments(&storage);
         assert_eq!(find(&storage, 5000), Some((900, "old/b.rdb".to_owned())), "1001 is not shared");
         put(&storage, "live/log.2.base.rdb", &base(2, 3000));
         put(&storage, "live/temp-rewriteaof-bg-3.rdb", &base(2, 4000));
         assert_eq!(find(&storage, 5000), Some((3000, "live/log.2.base.rdb".to_owned())));
         assert_eq!(find(&storage, 2999), Some((900, "old/b.rdb".to_owned())), "not behind the border");
+        // What the stream's master lost when it was put back to an older state: same name, other bytes.
+        put_segment(&storage, "old/f.aof", (2, 1500, 4000), &mut 77);
+        put(&storage, "old/e.rdb", &base(2, 4000));
+        put(&storage, "old/g.rdb", &base(2, 1500));
+        assert_eq!(find(&storage, 5000), Some((3000, "live/log.2.base.rdb".to_owned())));
+        assert_eq!(find(&storage, 2999), Some((900, "old/b.rdb".to_owned())));
     }
 
     #[test]
@@ -169,6 +215,7 @@ mod tests {
         storage.create_folder(Path::new("old")).unwrap();
         let position = StreamPosition { replid: id(2), offset: Offset::new(7), selected: DbIndex::new(0) };
         let options = EncodeOptions::for_target(RdbTarget { psync2: true }, Some(position));
+        put_segments(&storage);
         put(&storage, "live/log.1.base.rdb", &encoded(&options));
         assert_eq!(find(&storage, 5000), None);
     }
@@ -181,6 +228,7 @@ mod tests {
         let place = bytes.len() - 12;
         bytes[place] ^= 1;
         put(&storage, "live/log.1.base.rdb", &bytes);
+        put_segments(&storage);
         let found = StoredBase::find(&storage, &[PathBuf::from("live")], &stream(), Offset::new(5000));
         let error = found.unwrap().unwrap().verify().unwrap_err();
         assert!(matches!(error, RdbError::WrongChecksum { .. }), "{error}");

@@ -7,12 +7,16 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rejoin_protocol::{NextOffset, Offset, ReplicationId, UnixMillis};
 
 use super::publish::remove_segment;
-use crate::{segment::StoredSegment, storage::Storage};
+use crate::{
+    segment::{StoredSegment, StreamName},
+    storage::Storage,
+};
 
 /// Digits of an offset in a name, so that names sort as offsets do.
 const OFFSET_DIGITS: usize = 20;
@@ -71,12 +75,26 @@ pub struct HistoryFile {
     pub kind: HistoryKind,
 }
 
+/// What readers of the present stream have yet to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The first byte.
+    pub from: NextOffset,
+    /// The stream that they read.
+    pub stream: Arc<StreamName>,
+}
+
 impl HistoryFile {
-    /// Whether it has bytes of the stream that a reader wants which has come to `wanted_from`.
+    /// Whether it has bytes that readers have yet to read.
     #[must_use]
-    pub fn is_wanted(&self, wanted_from: Option<NextOffset>) -> bool {
-        let end = self.offset.get().saturating_add(self.bytes);
-        self.kind != HistoryKind::Base && wanted_from.is_some_and(|first| end >= first.get())
+    pub fn is_wanted(&self, wanted: Option<&Wanted>) -> bool {
+        let Some(Wanted { from, stream }) = wanted.filter(|_| self.kind != HistoryKind::Base) else {
+            return false;
+        };
+        let end = Offset::new(self.offset.get().saturating_add(self.bytes));
+        stream
+            .last_valid(self.replid)
+            .is_some_and(|limit| limit.map_or(end, |limit| limit.min(end)).get() >= from.get())
     }
 }
 
@@ -133,21 +151,26 @@ fn parse(name: &str) -> Option<(ReplicationId, Offset, bool)> {
     Some((ReplicationId::parse(replid.as_bytes())?, Offset::new(offset), is_segment))
 }
 
+/// Whether a segment of the history is called so.
+pub(super) fn is_segment_name(name: &str) -> bool {
+    parse(name).is_some_and(|(.., is_segment)| is_segment)
+}
+
 /// Reads the name of a base of the history.
 pub(super) fn parse_base(name: &str) -> Option<(ReplicationId, Offset)> {
     parse(name).filter(|(.., is_segment)| !is_segment).map(|(replid, offset, _)| (replid, offset))
 }
 
-/// Which of `files`, the oldest first, must go. `free_bytes` is the room left on the disk; what a reader wants that has come
-/// to `wanted_from` stays, up to the hard limit.
+/// Which of `files`, the oldest first, must go. `free_bytes` is the room left on the disk; what is `wanted`
+/// stays, up to the hard limit.
 #[must_use]
-pub fn surplus(
-    files: &[HistoryFile],
+pub fn surplus<'a>(
+    files: &'a [HistoryFile],
     limits: HistoryLimits,
     now: UnixMillis,
     free_bytes: Option<u64>,
-    wanted_from: Option<NextOffset>,
-) -> Vec<&HistoryFile> {
+    wanted: Option<&Wanted>,
+) -> Vec<&'a HistoryFile> {
     let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let room = free_bytes.map_or(u64::MAX, |free| free.saturating_add(bytes) / 100 * FREE_SHARE_PERCENT);
     let (bytes_max, bytes_hard_max) = (limits.bytes_max.min(room), limits.hard_max().min(room));
@@ -156,7 +179,7 @@ pub fn surplus(
     for file in files {
         let HistoryKind::Segment(written) = file.kind else { continue };
         let is_over = limits.is_over_age(written, now) || bytes > bytes_max;
-        if is_over && (!file.is_wanted(wanted_from) || bytes > bytes_hard_max) {
+        if is_over && (!file.is_wanted(wanted) || bytes > bytes_hard_max) {
             bytes = bytes.saturating_sub(file.bytes);
             surplus.push(file);
         } else {
@@ -199,16 +222,16 @@ pub fn trim(
     folder: &Path,
     limits: HistoryLimits,
     now: UnixMillis,
-    wanted_from: Option<NextOffset>,
+    wanted: Option<&Wanted>,
 ) -> io::Result<Trimmed> {
     let files = list(storage, folder)?;
-    let surplus = surplus(&files, limits, now, storage.free_bytes(), wanted_from);
+    let surplus = surplus(&files, limits, now, storage.free_bytes(), wanted);
     for file in &surplus {
         remove_segment(storage, &file.path)?;
     }
     let bytes_gone: u64 = surplus.iter().map(|file| file.bytes).sum();
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
-    let took_from_reader = surplus.iter().any(|file| file.is_wanted(wanted_from));
+    let took_from_reader = surplus.iter().any(|file| file.is_wanted(wanted));
     Ok(Trimmed { bytes: bytes - bytes_gone, files: files.len() - surplus.len(), took_from_reader })
 }
 
@@ -270,15 +293,18 @@ mod tests {
         let files = [segment(1, 0, 0), segment(1, 100, 0), segment(1, 200, 0), segment(1, 300, 9)];
         let gone = |wanted_from: u64, bytes_hard_max| {
             let limits = HistoryLimits { bytes_max: 100, seconds_max: 3600, bytes_hard_max };
-            let wanted_from = Some(NextOffset::new(wanted_from));
-            surplus(&files, limits, UnixMillis::new(9 * HOUR), None, wanted_from).len()
+            let stream = Arc::new(StreamName { replid: id(1), ancestors: vec![(id(2), Offset::new(60))] });
+            let wanted = Wanted { from: NextOffset::new(wanted_from), stream };
+            let files = [&files[..], &[segment(2, 0, 0), segment(3, 500, 0)]].concat();
+            surplus(&files, limits, UnixMillis::new(9 * HOUR), None, Some(&wanted)).len()
         };
-        assert_eq!(gone(301, 500), 3);
-        assert_eq!(gone(300, 500), 2);
-        assert_eq!(gone(150, 500), 1);
-        assert_eq!(gone(1, 500), 0);
-        assert_eq!(gone(1, 250), 2, "400 bytes, 250 at most");
-        assert_eq!(gone(1, 0), 2, "twice the soft limit");
+        // The last two are of an ancestor, up to its 60, and of nobody.
+        assert_eq!(gone(301, 500), 3 + 2);
+        assert_eq!(gone(300, 500), 2 + 2);
+        assert_eq!(gone(150, 500), 1 + 2);
+        assert_eq!(gone(60, 600), 1, "the ancestor's is wanted, too");
+        assert_eq!(gone(1, 250), 4 + 1, "600 bytes, 250 at most");
+        assert_eq!(gone(1, 0), 4 + 1, "twice the soft limit");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! * an increment that no manifest names yet is found by its name and its side data ([`recover`]).
 
 pub mod bases;
+mod chained;
 pub mod history;
 pub mod lost;
 mod publish;
@@ -25,7 +26,7 @@ mod tests;
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use rejoin_protocol::{DbIndex, NextOffset, Offset, UnixMillis};
+use rejoin_protocol::{DbIndex, NextOffset, Offset, ReplicationId, UnixMillis};
 
 pub use publish::{BaseInstallation, Publication, Retired, SyncTask};
 pub use recover::LogFlaw;
@@ -129,6 +130,9 @@ pub struct LogFiles {
     orphans: Vec<ManifestFile>,
     /// The same of a stream's end that was given up: they go for good.
     doomed: Vec<ManifestFile>,
+    /// The name under which the stream goes on that these files began with after a full sync: whatever older sets hold of
+    /// it leads nowhere any more, and goes with the first base.
+    severed: Option<ReplicationId>,
 }
 
 /// What is live until an installation is confirmed.
@@ -188,6 +192,7 @@ impl LogFiles {
             replaced: None,
             orphans,
             doomed: Vec::new(),
+            severed: None,
             storage,
             options,
             writer,
@@ -226,6 +231,7 @@ impl LogFiles {
             replaced: None,
             orphans: Vec::new(),
             doomed: Vec::new(),
+            severed: None,
         }
     }
 
@@ -251,9 +257,16 @@ impl LogFiles {
             });
             is_temporary || is_numbered
         };
+        let is_there = |name: &str| listed.iter().any(|file| file.name == name);
+        let is_bare_side = |name: &str| {
+            let segment = name.strip_suffix(".side");
+            segment.is_some_and(|of| self.increment_seq(of).is_some() && !is_there(of))
+        };
+        let sides: Vec<String> =
+            listed.iter().map(|file| file.name.clone()).filter(|name| is_bare_side(name)).collect();
         let mut strays: Vec<String> = listed
-            .into_iter()
-            .map(|file| file.name)
+            .iter()
+            .map(|file| file.name.clone())
             .filter(|name| is_ours(name) && !is_needed(name))
             .collect();
         strays.sort_unstable();
@@ -261,8 +274,37 @@ impl LogFiles {
         let (gone, files): (Vec<_>, Vec<_>) =
             strays.into_iter().partition(|name| self.increment_seq(name).is_some_and(|seq| seq > last));
         let in_folder =
-            |names: Vec<String>| names.iter().map(|name| self.options.folder.join(name)).collect();
-        Retired { history: self.options.history.clone(), files: in_folder(files), gone: in_folder(gone) }
+            |names: Vec<String>| names.iter().map(|name| self.options.folder.join(name)).collect::<Vec<_>>();
+        // History is what leads to the present end. What a base is called there comes from the segment behind it, which
+        // may be gone by now.
+        let leading = self.leading();
+        let (files, leading_nowhere): (Vec<_>, Vec<_>) =
+            in_folder(files).into_iter().partition(|path| leading.contains(path));
+        let mut gone = in_folder(gone);
+        gone.extend(leading_nowhere);
+        gone.extend(self.history_without_segments());
+        let sides = in_folder(sides);
+        Retired { history: self.options.history.clone(), files, gone, sides, ..Retired::default() }
+    }
+
+    /// The segments that lead to the present end.
+    fn leading(&self) -> Vec<PathBuf> {
+        let history = self.options.history.iter().filter(|folder| self.storage.list(folder).is_ok());
+        let folders: Vec<PathBuf> = [&self.options.folder].into_iter().chain(history).cloned().collect();
+        let all = chained::list(&*self.storage, &folders).unwrap_or_default();
+        chained::path(&*self.storage, &all, &self.stream).iter().map(|found| found.path.clone()).collect()
+    }
+
+    /// Segments of the history of which only the side data is left: the process ended while they were removed.
+    fn history_without_segments(&self) -> Vec<PathBuf> {
+        let Some(folder) = &self.options.history else { return Vec::new() };
+        let listed = self.storage.list(folder).unwrap_or_default();
+        let is_there = |name: &str| listed.iter().any(|file| file.name == name);
+        let segments = listed.iter().filter_map(|file| file.name.strip_suffix(".side"));
+        segments
+            .filter(|name| history::is_segment_name(name) && !is_there(name))
+            .map(|name| folder.join(name))
+            .collect()
     }
 
     /// The number of an increment, by its name.
@@ -278,7 +320,7 @@ impl LogFiles {
 
     fn retire(&self, files: impl IntoIterator<Item = ManifestFile>) -> Retired {
         let files = files.into_iter().map(|file| self.options.folder.join(&file.name)).collect();
-        Retired { history: self.options.history.clone(), files, gone: Vec::new() }
+        Retired { history: self.options.history.clone(), files, ..Retired::default() }
     }
 
     /// Gives up the oldest increments that are over the limits, of files that are history and nothing else. The last one
@@ -322,12 +364,16 @@ impl LogFiles {
     /// The stream goes on elsewhere, with other data: files of `place` begin, and their first base is to be written next.
     /// After an error everything is as it was.
     pub fn begin_again(&mut self, place: StreamPlace, before: Before, now: UnixMillis) -> io::Result<()> {
+        // A reader must not take it for what is being written.
+        self.writer.seal(now)?;
         let replaced = self.replaced.iter().flat_map(|old| old.base.iter().chain(&old.increments));
         let old: Vec<ManifestFile> =
             self.orphans.iter().chain(replaced).chain(self.manifest.live()).cloned().collect();
         let history = old.iter().chain(&self.doomed).cloned().collect();
         let names = Manifest { history, ..Manifest::default() };
+        let severed = Some(place.stream.replid);
         let mut begun = Self::begin(self.storage.clone(), self.options.clone(), place, &names, before, now)?;
+        begun.severed = severed;
         begun.orphans = old;
         begun.doomed = std::mem::take(&mut self.doomed);
         *self = begun;
@@ -452,14 +498,14 @@ impl LogFiles {
         // Increments may have come since the manifest was written.
         self.is_unpublished = true;
         self.manifest.history.clear();
-        let files: Vec<ManifestFile> = std::mem::take(&mut self.orphans)
-            .into_iter()
-            .chain(replaced.base)
-            .chain(replaced.increments)
-            .collect();
-        let doomed = std::mem::take(&mut self.doomed);
-        let gone = doomed.iter().map(|file| self.options.folder.join(&file.name)).collect();
-        Retired { gone, ..self.retire(files) }
+        let files = replaced.base.into_iter().chain(replaced.increments);
+        let paths = |files: Vec<ManifestFile>| {
+            files.iter().map(|file| self.options.folder.join(&file.name)).collect::<Vec<_>>()
+        };
+        let gone = paths(std::mem::take(&mut self.doomed));
+        let orphans = paths(std::mem::take(&mut self.orphans));
+        let severed = self.severed.take();
+        Retired { gone, orphans, severed, ..self.retire(files) }
     }
 
     /// The installation failed, or the base could not be written: what was live stays so. Whatever is left of it goes.

@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rejoin_protocol::Offset;
+use rejoin_protocol::{Offset, ReplicationId};
 
 use super::history;
 use crate::{
     manifest::{manifest_name, temporary_manifest_name},
-    segment::{SegmentFiles, StoredSegment, side_path},
+    segment::{SegmentFiles, SegmentHead, SegmentSummary, side_path},
     storage::{Open, Storage},
 };
 
@@ -78,15 +78,23 @@ pub struct Retired {
     /// They move to this folder, as far as they are ours; else they go.
     pub(super) history: Option<PathBuf>,
     pub(super) files: Vec<PathBuf>,
+    /// The same of sets before the present one.
+    pub(super) orphans: Vec<PathBuf>,
+    /// The present set's stream, if it began with a full sync: what orphans and history hold of it goes. Another set's
+    /// bytes of that name may be others, at the same offsets.
+    pub(super) severed: Option<ReplicationId>,
     /// They go, ours or not.
     pub(super) gone: Vec<PathBuf>,
+    /// Side data whose segment has moved to the history, or has gone, when the process ended: it follows.
+    pub(super) sides: Vec<PathBuf>,
 }
 
 impl Retired {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.gone.is_empty()
+        [&self.files, &self.orphans, &self.gone, &self.sides].iter().all(|paths| paths.is_empty())
+            && self.severed.is_none()
     }
 
     /// Moves bases and segments to the history's folder and removes all else. What cannot be moved or removed stays where it
@@ -96,14 +104,23 @@ impl Retired {
             storage.create_folder(history)?;
         }
         let mut outcome = Ok(());
-        for (number, path) in self.files.iter().enumerate() {
-            // A base stands where the segment behind it begins.
-            let next = self.files.get(number + 1);
-            let retired = match &self.history {
-                Some(history) => retire(storage, path, next, history),
-                None => remove_segment(storage, path),
-            };
-            outcome = outcome.and(retired);
+        if let Some((history, severed)) = self.history.as_ref().zip(self.severed) {
+            // Before anything of the present set gets there.
+            outcome = outcome.and(remove_stream(storage, history, severed));
+        }
+        for (files, given_up) in [(&self.orphans, self.severed), (&self.files, None)] {
+            for (number, path) in files.iter().enumerate() {
+                // A base stands where the segment behind it begins.
+                let next = files.get(number + 1);
+                let retired = match &self.history {
+                    Some(history) => retire(storage, path, next, history, given_up),
+                    None => remove_segment(storage, path),
+                };
+                outcome = outcome.and(retired);
+            }
+        }
+        for path in &self.sides {
+            outcome = outcome.and(follow_segment(storage, path, self.history.as_deref()));
         }
         for path in &self.gone {
             outcome = outcome.and(remove_segment(storage, path));
@@ -112,19 +129,51 @@ impl Retired {
     }
 }
 
-fn retire(storage: &dyn Storage, path: &Path, next: Option<&PathBuf>, history: &Path) -> io::Result<()> {
-    if let Ok(segment) = StoredSegment::open(storage, path) {
-        let to = history::segment_path(history, segment.head.stream.replid, segment.head.start);
+/// `given_up` is the stream of which nothing is kept.
+fn retire(
+    storage: &dyn Storage,
+    path: &Path,
+    next: Option<&PathBuf>,
+    history: &Path,
+    given_up: Option<ReplicationId>,
+) -> io::Result<()> {
+    let head_of = |path: &Path| SegmentSummary::read(storage, path).map(|segment| segment.head).ok();
+    let is_kept = |head: &SegmentHead| Some(head.stream.replid) != given_up;
+    if let Some(head) = head_of(path) {
+        if !is_kept(&head) {
+            return remove_segment(storage, path);
+        }
+        let to = history::segment_path(history, head.stream.replid, head.start);
+        // A start puts the side data beside it if the process ends in between.
         storage.rename(path, &to)?;
         return storage.rename(&side_path(path), &side_path(&to));
     }
     let is_base = path.extension().is_some_and(|ending| ending == "rdb");
-    match next.filter(|_| is_base).map(|next| StoredSegment::open(storage, next)) {
-        Some(Ok(next)) => {
-            let to = history::base_path(history, next.head.stream.replid, next.head.start);
-            storage.rename(path, &to)
-        }
-        _ => remove_segment(storage, path),
+    match next.filter(|_| is_base).and_then(|next| head_of(next)).filter(is_kept) {
+        Some(next) => storage.rename(path, &history::base_path(history, next.stream.replid, next.start)),
+        None => remove_segment(storage, path),
+    }
+}
+
+/// Removes what the history has of a stream.
+fn remove_stream(storage: &dyn Storage, history: &Path, replid: ReplicationId) -> io::Result<()> {
+    let files = history::list(storage, history)?;
+    let mut outcome = Ok(());
+    for file in files.iter().filter(|file| file.replid == replid) {
+        outcome = outcome.and(remove_segment(storage, &file.path));
+    }
+    outcome
+}
+
+/// Puts side data beside its segment in the history, or removes it where there is none that lacks it.
+fn follow_segment(storage: &dyn Storage, side: &Path, history: Option<&Path>) -> io::Result<()> {
+    let segment = history
+        .zip(SegmentHead::read(storage, side))
+        .map(|(history, head)| history::segment_path(history, head.stream.replid, head.start));
+    let is_there = |path: &Path| storage.open(path, Open::Existing).is_ok();
+    match segment.filter(|segment| is_there(segment) && !is_there(&side_path(segment))) {
+        Some(segment) => storage.rename(side, &side_path(&segment)),
+        None => storage.remove(side),
     }
 }
 

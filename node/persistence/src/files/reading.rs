@@ -10,9 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use rejoin_protocol::{ByteCount, NextOffset, Offset, ReplicationId};
+use rejoin_protocol::{ByteCount, NextOffset, Offset};
 use thiserror::Error;
 
+use super::chained::{self, Found};
 use crate::{
     segment::{SegmentFlaw, SegmentState, SegmentSummary, StoredSegment, StreamName},
     storage::{Storage, StoredFile},
@@ -60,7 +61,8 @@ struct Place {
     is_growing: bool,
 }
 
-/// The segments of a stream that lie in some folders, those of its ancestors as far as it shares them.
+/// The segments of a stream that lie in some folders and hang together up to the one that is being written, those of its
+/// ancestors as far as it shares them.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// By start.
@@ -73,35 +75,27 @@ impl Catalog {
     /// # Errors
     /// What a folder says.
     pub fn look(storage: &dyn Storage, folders: &[PathBuf], stream: &StreamName) -> io::Result<Self> {
+        let all = chained::list(storage, folders).map_err(|(_, error)| error)?;
         let mut places = Vec::new();
-        for folder in folders {
-            for listed in storage.list(folder)? {
-                if Path::new(&listed.name).extension().is_none_or(|ending| ending != "aof") {
-                    continue;
-                }
-                let path = folder.join(&listed.name);
-                let Ok(SegmentSummary { head, stated, end_present }) = SegmentSummary::read(storage, &path)
-                else {
-                    continue;
-                };
-                let Some(limit) = last_valid(stream, head.stream.replid) else { continue };
-                let is_growing = stated.state == SegmentState::Open && limit.is_none();
-                // What grows may have more in the file than was stated when we read that; its readers stop at the border.
-                let end = if is_growing { end_present } else { stated.end.min(end_present) };
-                let end = end.min(limit.unwrap_or(end));
-                places.push(Place { path, start: head.start, end, is_growing });
-            }
+        // Where what comes later begins: it lies there, and nowhere else.
+        let mut next = None;
+        for Found { path, summary } in chained::path(storage, &all, stream) {
+            let SegmentSummary { head, stated, end_present } = summary;
+            let bound = next.replace(head.start);
+            let Some(limit) = stream.last_valid(head.stream.replid) else { continue };
+            let is_growing = stated.state == SegmentState::Open && limit.is_none() && bound.is_none();
+            // What grows may have more in the file than was stated when we read that; its readers stop at the border.
+            let end = if is_growing { *end_present } else { stated.end.min(*end_present) };
+            let end = [limit, bound].into_iter().flatten().fold(end, Offset::min);
+            places.push(Place { path: path.clone(), start: head.start, end, is_growing });
         }
         places.sort_by_key(|place| place.start);
         Ok(Self { places })
     }
 
-    /// The segment that holds the byte behind `offset`, and goes furthest.
+    /// The segment that holds the byte behind `offset`.
     fn holding(&self, offset: Offset) -> Option<&Place> {
-        self.places
-            .iter()
-            .filter(|place| place.start <= offset && offset < place.end)
-            .max_by_key(|place| place.end)
+        self.places.iter().find(|place| place.start <= offset && offset < place.end)
     }
 
     /// The first byte from which on everything up to `until` is there; the byte behind `until` if nothing is.
@@ -137,14 +131,6 @@ impl Catalog {
         let end = (!place.is_growing).then_some(place.end);
         Ok(FileCursor { segment, end, position, checked: position })
     }
-}
-
-/// The last byte that `stream` shares with `replid`: `Some(None)` is all of it, `None` nothing.
-fn last_valid(stream: &StreamName, replid: ReplicationId) -> Option<Option<Offset>> {
-    if replid == stream.replid {
-        return Some(None);
-    }
-    stream.ancestors.iter().find(|(id, _)| *id == replid).map(|(_, last_valid)| Some(*last_valid))
 }
 
 /// Opens the stream's files at `from`. Everything from there up to `until`, which was the log's border before, is there, or

@@ -14,7 +14,7 @@ use std::{
 use rejoin_protocol::{ByteCount, Offset, ReplicationId, UnixMillis};
 use thiserror::Error;
 
-use super::{Before, LogFiles, LogFlaw, Retired, StreamPlace, publish::remove_segment};
+use super::{Before, LogFiles, LogFlaw, Retired, StreamPlace, chained, publish::remove_segment};
 use crate::{
     manifest::ManifestFile,
     segment::{SegmentHead, SegmentWriter, StoredSegment, StreamName, preamble, side_path},
@@ -23,8 +23,6 @@ use crate::{
 
 /// Bytes copied at a time.
 const PIECE_BYTES: u64 = 1 << 20;
-/// What files are called that are not in their place yet, or are no part of the log.
-const NO_SEGMENTS: [&str; 2] = ["temp-", "lost-"];
 
 /// A base that may lie on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,62 +89,50 @@ pub struct Search<'a> {
 /// followed by its place, by its stream's name, and by the chained checksum.
 pub fn find(storage: &dyn Storage, search: Search<'_>) -> Result<Way, NoWay> {
     let Search { folders, mut bases, stream, end, wanted } = search;
-    let mut all = Vec::new();
+    let all = chained::list(storage, folders).map_err(|(path, error)| LogFlaw::Io { path, error })?;
+    let mut kept = Vec::new();
     for folder in folders {
-        let failed = |error| LogFlaw::Io { path: folder.clone(), error };
-        for listed in storage.list(folder).map_err(failed)? {
+        for listed in storage.list(folder).map_err(|error| LogFlaw::Io { path: folder.clone(), error })? {
             let path = folder.join(&listed.name);
-            if listed.name.ends_with(".aof") && !NO_SEGMENTS.iter().any(|no| listed.name.starts_with(no)) {
-                all.extend(StoredSegment::open(storage, &path).ok());
-            }
-            if let Some((replid, offset)) = super::history::parse_base(&listed.name) {
-                bases.push(BaseAt { path, replid, offset });
-            }
+            let base = super::history::parse_base(&listed.name);
+            kept.extend(base.map(|(replid, offset)| BaseAt { path, replid, offset }));
         }
     }
-    bases.retain(|base| base.offset <= wanted && holds(stream, end, base.replid, base.offset));
-    let is_last = |segment: &&StoredSegment| {
-        segment.end_present() == end && segment.head.stream.replid == stream.replid
-    };
-    let last = all.iter().filter(is_last).max_by_key(|segment| segment.head.start);
+    let is_usable =
+        |base: &BaseAt| base.offset <= wanted && chained::shares(stream, base.replid, base.offset);
+    bases.retain(is_usable);
+    kept.retain(is_usable);
+    let last = chained::newest(&all, stream)
+        .filter(|last| last.summary.end_present == end && last.head().stream.replid == stream.replid);
     let mut earliest = last.ok_or(NoWay::NoLog { end })?;
-    let mut segments = vec![earliest.clone()];
+    let mut segments = vec![StoredSegment::open(storage, &earliest.path).map_err(LogFlaw::from)?];
     loop {
-        let first = earliest.head.start;
+        let first = earliest.head().start;
+        // One whose name is all that tells of it may belong to what was given up: a segment on the way begins there.
+        bases.extend(kept.iter().filter(|base| base.offset == first).cloned());
         let base = bases.iter().filter(|base| base.offset >= first).max_by_key(|base| base.offset);
         if let Some(base) = base {
             segments.reverse();
             return Ok(Way { base: Some(base.clone()), start: base.offset, segments });
         }
         // The one that begins there may hold nothing else.
-        let begins_there = |segment: &StoredSegment| {
-            (segment.head.start, segment.head.chain) == (first, earliest.head.chain)
-                && holds(stream, end, segment.head.stream.replid, first)
+        let begins_there = |head: &SegmentHead| {
+            (head.start, head.chain) == (first, earliest.head().chain)
+                && chained::shares(stream, head.stream.replid, first)
         };
-        let begins_empty = earliest.head.begins_empty
-            || all.iter().any(|segment| segment.head.begins_empty && begins_there(segment));
+        let begins_empty = earliest.head().begins_empty
+            || all.iter().any(|found| found.head().begins_empty && begins_there(found.head()));
         if begins_empty && first <= wanted {
             segments.reverse();
             return Ok(Way { base: None, start: first, segments });
         }
-        let comes_before = |segment: &&StoredSegment| {
-            segment.head.start < first
-                && segment.end_present() >= first
-                && holds(stream, end, segment.head.stream.replid, first)
-                && segment.chain_at(first).is_ok_and(|chain| chain == earliest.head.chain)
-        };
-        earliest = all.iter().find(comes_before).ok_or(NoWay::NoBase { first, wanted })?;
+        earliest =
+            chained::before(storage, &all, stream, earliest.head()).ok_or(NoWay::NoBase { first, wanted })?;
+        let mut segment = StoredSegment::open(storage, &earliest.path).map_err(LogFlaw::from)?;
         // Behind that it may hold what was given up.
-        let mut segment = earliest.clone();
         segment.bytes = segment.place(first);
         segments.push(segment);
     }
-}
-
-/// Whether `replid` stands for the stream's bytes up to `offset`.
-fn holds(stream: &StreamName, end: Offset, replid: ReplicationId, offset: Offset) -> bool {
-    let is_ancestor = |(ancestor, last): &(ReplicationId, Offset)| *ancestor == replid && offset <= *last;
-    (stream.replid == replid && offset <= end) || stream.ancestors.iter().any(is_ancestor)
 }
 
 impl Way {
@@ -317,7 +303,7 @@ impl LogFiles {
         (self.stream, self.db) = (place.stream, place.db);
         (self.is_renamed, self.is_unpublished) = (false, false);
         let files = given_up.iter().map(|file| self.options.folder.join(&file.name)).collect();
-        Ok(Retired { history: None, files, gone: Vec::new() })
+        Ok(Retired { files, ..Retired::default() })
     }
 
     fn put_in_place(
@@ -373,6 +359,8 @@ impl LogFiles {
     pub fn begin_again_without(&mut self, place: StreamPlace, now: UnixMillis) -> io::Result<()> {
         self.begin_again(place, Before::Base, now)?;
         self.doomed.append(&mut self.orphans);
+        // The history goes on where it was cut.
+        self.severed = None;
         Ok(())
     }
 }

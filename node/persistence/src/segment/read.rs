@@ -346,6 +346,15 @@ impl Found {
     }
 }
 
+impl SegmentHead {
+    /// Reads the head out of side data alone; `None` where there is none of ours.
+    pub(crate) fn read(storage: &dyn Storage, side: &Path) -> Option<Self> {
+        let mut head = [0; HEAD_BYTES];
+        storage.open(side, Open::Existing).ok()?.read_exact_at(0, &mut head).ok()?;
+        Self::decode(&head)
+    }
+}
+
 /// What a segment says of itself, without its marks.
 #[derive(Clone, Debug)]
 pub struct SegmentSummary {

@@ -51,6 +51,17 @@ pub struct StreamName {
     pub ancestors: Vec<(ReplicationId, Offset)>,
 }
 
+impl StreamName {
+    /// The last byte that it shares with `replid`: `Some(None)` is all of it, `None` nothing.
+    #[must_use]
+    pub fn last_valid(&self, replid: ReplicationId) -> Option<Option<Offset>> {
+        if replid == self.replid {
+            return Some(None);
+        }
+        self.ancestors.iter().find(|(id, _)| *id == replid).map(|(_, last_valid)| Some(*last_valid))
+    }
+}
+
 /// What a segment is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentHead {

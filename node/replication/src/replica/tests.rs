@@ -135,8 +135,6 @@ fn a_bad_payload_closes_the_link_and_is_asked_for_again_later() {
 #[test]
 fn another_master_ends_what_ran_for_the_first() {
     let mut core = syncing();
-    core.follow(3 * SECOND, address("a"));
-    assert_eq!(actions(&mut core), [], "the same master is no change");
     core.follow(3 * SECOND, address("b"));
     let dial = Dial { epoch: epoch(2), address: address("b") };
     assert_eq!(actions(&mut core), [Close { epoch: epoch(1) }, DropLoad { epoch: epoch(1) }, dial]);
@@ -147,6 +145,20 @@ fn another_master_ends_what_ran_for_the_first() {
     assert_eq!(core.handle_dialed(3 * SECOND, epoch(1), None), None);
     assert_eq!(actions(&mut core), [], "stale events do nothing");
     assert_eq!(core.link_state().role_name(), "connecting");
+}
+
+/// The shard has stopped the stream, whether the master is another or the same.
+#[test]
+fn the_same_master_is_dialled_anew() {
+    let mut core = asked();
+    core.handle_event(SECOND, epoch(1), &UpstreamEvent::Continue { replid: None });
+    let _ = actions(&mut core);
+    core.follow(3 * SECOND, address("a"));
+    let dial = Dial { epoch: epoch(2), address: address("a") };
+    assert_eq!(actions(&mut core), [Close { epoch: epoch(1) }, dial]);
+    assert_eq!(core.down_since(), Some(3 * SECOND));
+    core.follow(4 * SECOND, address("b"));
+    assert_eq!(core.down_since(), Some(3 * SECOND), "nothing streams since then");
 }
 
 #[test]
@@ -185,7 +197,7 @@ fn pauses_grow_until_a_stream_flows() {
         core.handle_dialed(now, epoch(n + 1), Some(held())).unwrap();
     }
     assert!(pauses[0] <= SECOND / 10 && pauses[6] > SECOND, "{pauses:?}");
-    assert_eq!(core.down_since(), Some(SECOND), "since we began to follow");
+    assert_eq!(core.down_since(), None, "it was never up");
     core.handle_event(now, epoch(8), &UpstreamEvent::Continue { replid: None });
     core.handle_link_lost(now, epoch(8), u64::MAX);
     assert_eq!(core.down_since(), Some(now));

@@ -8,7 +8,7 @@ use rejoin_protocol::resp::{ArgRange, RequestLimits, RequestParser};
 use rejoin_protocol::{ByteCount, Epoch, Offset};
 use rejoin_replication::{
     FirstAck, Follower, FollowerSettings, MasterAddress, Position, ReplicaAction, ReplicaCore,
-    ReplicaSettings, Taken, Upstream, UpstreamPhase, UpstreamSettings,
+    ReplicaSettings, Taken, Takeover, Upstream, UpstreamPhase, UpstreamSettings,
 };
 
 use super::link::{Link, Side};
@@ -64,7 +64,7 @@ impl ReplicaSide {
                 listening_port: 7001,
                 announce_ip: None,
                 version: None,
-                is_failover: false,
+                takeover: Takeover::No,
             },
             upstream: None,
             follower: None,

@@ -1,4 +1,4 @@
-use rejoin_protocol::{DbIndex, UnixMillis};
+use rejoin_protocol::{DbIndex, ReplicationId, UnixMillis};
 
 use super::*;
 use crate::{
@@ -223,4 +223,49 @@ fn a_segment_without_its_side_data_is_not_believed() {
     let path = world.open(1).unwrap().path().to_owned();
     world.disk.remove(&side_path(&path)).unwrap();
     assert!(matches!(world.open(1), Err(NotRetained::Missing { .. })));
+}
+
+#[test]
+fn a_stream_that_was_given_up_is_not_read_under_the_name_that_it_shares() {
+    // The master was put back to an older state, and goes on under its name with other bytes.
+    for (restored, has_base) in [(0, false), (0, true), (5000, false), (5000, true), (9000, true)] {
+        let mut world = World::new();
+        world.append(300);
+        world.rewrite();
+        world.append(250);
+        let reached = world.border();
+        let place = StreamPlace {
+            stream: world.stream.clone(),
+            offset: Offset::new(restored),
+            db: DbIndex::new(0),
+            chain: 0,
+        };
+        world.files.begin_again(place, Before::Base, NOW).unwrap();
+        world.bytes.truncate(restored as usize);
+        let first = restored + 1;
+        for step in 0..8 {
+            for _ in 0..30 {
+                let (number, at) = (world.bytes.len(), world.bytes.len() as u32);
+                let unit = format!("*1\r\n$4\r\n{number:08}\r\n{}", "?".repeat(number % 50));
+                world.bytes.extend_from_slice(unit.as_bytes());
+                world.files.append(unit.as_bytes(), Some(DbIndex::new(at % 12)), NOW).unwrap();
+            }
+            if has_base && step % 3 == 1 {
+                world.rewrite();
+            }
+            assert!(world.read(first, 700).unwrap() == world.bytes[restored as usize..]);
+            let missing = world.open(restored.max(1));
+            assert_eq!(missing.is_err(), restored > 0, "what came before went with its data");
+        }
+        assert!(reached.get() > 12_000);
+        // Nothing of it is left where it could be mistaken: neither segments nor bases.
+        let live = world.disk.list(Path::new("appendonlydir")).unwrap();
+        let kept = world.disk.list(Path::new("replhistory")).unwrap();
+        let is_dead = |name: &str| {
+            let offset = name.split_once('-').and_then(|(_, rest)| rest.split_once('.'));
+            offset.is_some_and(|(offset, _)| offset.parse::<u64>().unwrap() < restored)
+        };
+        assert!(!has_base || !kept.iter().any(|file| is_dead(&file.name)), "{kept:?}");
+        assert!(!live.is_empty());
+    }
 }
