@@ -150,6 +150,15 @@ impl Snapshotter {
             snapshot = %id, offset = %position.offset, keys = snapshot.len(), receivers = receivers.len(),
             "Starting snapshot for SYNC, without fork"
         );
+        if batch.target.psync2 && !snapshot.libraries().is_empty() {
+            let names: Vec<String> = receivers.iter().map(|receiver| receiver.replica.to_string()).collect();
+            // The handshake of 7.0 is that of 6.2, which gives up on such a payload, as it does below a stock master.
+            tracing::warn!(
+                snapshot = %id, replicas = names.join(","),
+                "The data hold libraries of functions: the snapshot is of RDB version 10, which servers before Redis 7.0 \
+                 cannot read"
+            );
+        }
         let ended = context.address().recipient();
         let dir = self.dir.clone();
         let spawned = background::spawn(format!("snapshot-{id}"), move || {

@@ -115,9 +115,9 @@ fn a_full_disk_holds_back_what_it_cannot_keep() {
     assert!(acknowledged > 10);
     let refusal = "-MISCONF Errors writing to the AOF file: ";
     assert!(other.ask("SET other 1").starts_with(refusal), "no write is taken");
-    assert!(other.ask("PING").starts_with(refusal), "monitors are told");
     assert_eq!(other.ask("GET key:0"), "$1");
     assert_eq!(other.receive(), "0");
+    assert!(other.ask("PING").starts_with(refusal), "monitors are told");
     assert!(writer.has_no_reply(), "what is not kept is not acknowledged");
     // Killed here, the node comes back with what was acknowledged and with nothing else.
     let found = start(&storage.kill(), SyncPolicy::EverySecond);
@@ -129,6 +129,60 @@ fn a_full_disk_holds_back_what_it_cannot_keep() {
     wait_until("writes are taken", || other.ask("SET other 1") == "+OK");
     drop(node);
     assert_keys(&start(&storage.kill(), SyncPolicy::EverySecond), acknowledged + 1);
+}
+
+/// `field` of INFO.
+fn number(node: &Node, field: &str) -> u64 {
+    let info = String::from_utf8(node.execute(["INFO", "everything"]).unwrap()).unwrap();
+    let line = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap().trim_end().parse().unwrap()
+}
+
+/// Asks as a replica's handshake does: from the byte `from` on. The first line of the answer.
+fn replicate(node: &Node, from: u64) -> (Client, String) {
+    let mut replica = Client::new(node);
+    assert_eq!(replica.ask("PING"), "+PONG", "a handshake begins with it");
+    assert_eq!(replica.ask("REPLCONF capa psync2"), "+OK");
+    let answer = replica.ask(&format!("PSYNC {} {from}", replid(node)));
+    (replica, answer)
+}
+
+#[test]
+fn while_the_disk_is_full_replicas_see_what_is_kept_and_may_come_back() {
+    let storage = SimulatedStorage::new();
+    let node = start(&storage, SyncPolicy::EverySecond);
+    let mut writer = Client::new(&node);
+    assert_eq!(writer.ask("CONFIG SET repl-ping-replica-period 1"), "+OK");
+    assert_eq!(writer.ask("SET key:0 0"), "+OK");
+    let begin = number(&node, "master_repl_offset");
+    let (mut replica, answer) = replicate(&node, begin + 1);
+    assert!(answer.starts_with("+CONTINUE"), "{answer}");
+    storage.set_capacity(Some(0));
+    writer.send("SET key:1 1");
+    wait_until("the log cannot be written", || info(&node, "aof_last_write_status:err"));
+    // Long enough for pings, if there were some.
+    let since = number(&node, "uptime_in_seconds");
+    wait_until("time passes", || number(&node, "uptime_in_seconds") >= since + 3);
+    let end = number(&node, "master_repl_offset");
+    assert!(writer.has_no_reply());
+    // All that is shown can be had, and who lost its link has it again.
+    let mut stream = vec![0; usize::try_from(end - begin).unwrap()];
+    replica.0.read_exact(&mut stream).unwrap();
+    assert!(replica.has_no_reply(), "more than INFO says");
+    assert!(!String::from_utf8_lossy(&stream).contains("key:1"));
+    let role = String::from_utf8(node.execute(["ROLE"]).unwrap()).unwrap();
+    assert!(role.contains(&format!(":{end}\r\n")), "{role}");
+    let (mut again, answer) = replicate(&node, end + 1);
+    assert!(answer.starts_with("+CONTINUE"), "{answer}");
+    storage.set_capacity(None);
+    assert_eq!(writer.receive(), "+OK");
+    for replica in [&mut replica, &mut again] {
+        // No ping had queued up before the write.
+        let write = "*3\r\n$3\r\nSET\r\n$5\r\nkey:1\r\n$1\r\n1\r\n";
+        let mut stream = vec![0; write.len()];
+        replica.0.read_exact(&mut stream).unwrap();
+        assert_eq!(String::from_utf8_lossy(&stream), write);
+    }
 }
 
 #[test]

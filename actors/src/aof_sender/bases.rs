@@ -18,8 +18,21 @@ use rejoin_transports::file_socket::FileSender;
 use super::{AofSender, PIECE_BYTES, READ_BYTES, Source};
 use crate::messages::aof_sender::{FindBase, FoundBase, HistoryWay, PayloadNews, SendPayload};
 
-/// The base that was verified last.
-pub(super) type Verified = Mutex<Option<(PathBuf, Offset, ByteCount)>>;
+/// The base that was verified last. Held while one is verified: who wants the same one meanwhile waits for that.
+pub(super) type Verified = Mutex<Option<Known>>;
+
+/// What tells one base from another.
+type Known = (PathBuf, Offset, ByteCount);
+
+/// Verifies a base, unless it is the one that was verified last.
+fn verify_once<E>(verified: &Verified, base: Known, verify: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+    let mut last = verified.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.as_ref() != Some(&base) {
+        verify()?;
+        *last = Some(base);
+    }
+    Ok(())
+}
 
 impl Source {
     /// The newest base, if it keeps the terms. Reads all of it where it was not verified before.
@@ -45,17 +58,11 @@ impl Source {
     }
 
     fn verify(&self, base: &StoredBase) -> Result<(), String> {
-        let lock = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Some((base.path.clone(), base.position.offset, base.bytes));
-        if *lock() == known {
-            return Ok(());
-        }
-        base.verify().map_err(|error| {
+        let known = (base.path.clone(), base.position.offset, base.bytes);
+        verify_once(&self.verified, known, || base.verify()).map_err(|error| {
             tracing::error!(base = %base.path.display(), %error, "a base on disk is damaged and is sent to nobody");
             format!("{}: {error}", base.path.display())
-        })?;
-        *lock() = known;
-        Ok(())
+        })
     }
 }
 
@@ -147,5 +154,38 @@ async fn send_straight(
     match sender.send(source, at, left.min(PIECE_BYTES)).await? {
         0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
         count => Ok(count),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    fn base(offset: u64) -> Known {
+        (PathBuf::from("appendonly.aof.1.base.rdb"), Offset::new(offset), ByteCount::new(100))
+    }
+
+    #[test]
+    fn a_base_that_many_want_at_once_is_verified_once() {
+        let (verified, times, begun) = (Verified::default(), AtomicU64::new(0), Barrier::new(8));
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    begun.wait();
+                    let count = || -> Result<(), ()> {
+                        times.fetch_add(1, Ordering::Relaxed);
+                        Ok(())
+                    };
+                    verify_once(&verified, base(7), count).unwrap();
+                });
+            }
+        });
+        assert_eq!(times.load(Ordering::Relaxed), 1);
+        assert_eq!(verify_once(&verified, base(8), || Err("damaged")), Err("damaged"));
+        assert_eq!(verify_once(&verified, base(8), || Err("still damaged")), Err("still damaged"));
+        assert_eq!(verify_once(&verified, base(7), || Err("it was verified")), Ok(()));
     }
 }

@@ -68,7 +68,7 @@ const GAUGES: &[GaugeRow] = &[
     ("rejoin_save_age_seconds", Unit::Seconds, "Time since the data was last saved to dump.rdb or loaded.", |engine| (engine.now.get() - engine.saving.last_saved.get()) as f64 / 1000.0),
     ("rejoin_changes_unsaved", Unit::Count, "Changes since dump.rdb was last saved.", |engine| engine.stats.changes_since_save as f64),
     ("rejoin_replicas", Unit::Count, "Replicas connected.", |engine| engine.status.replicas.len() as f64),
-    ("rejoin_replication_offset_bytes", Unit::Bytes, "The last byte of the stream.", |engine| engine.log.offset().get() as f64),
+    ("rejoin_replication_offset_bytes", Unit::Bytes, "The last byte of the stream.", |engine| engine.offset_visible().get() as f64),
     ("rejoin_replication_lag_bytes", Unit::Bytes, "How far the replica that is furthest behind is behind.", replication_lag),
     ("rejoin_replication_history_bytes", Unit::Bytes, "Bytes of the stream from which a replica may continue.", |engine| engine.log.offset().next().get().saturating_sub(engine.status.hot_first.get()) as f64),
     ("rejoin_log_bytes", Unit::Bytes, "Bytes of the log's base and increments on disk.", |engine| engine.status.log.bytes as f64),

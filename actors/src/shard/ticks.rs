@@ -96,13 +96,15 @@ impl Shard {
         }
     }
 
-    /// Puts a PING into the stream, so that replicas see a living master: it takes an offset like any command.
+    /// Puts a PING into the stream, so that replicas see a living master: it takes an offset like any command. Where the
+    /// log cannot be written nobody would see it.
     fn ping_replicas(&mut self, last_ping: &mut Instant) {
         let period = Duration::from_secs(self.engine.settings.repl_ping_period_seconds.max(1));
         if last_ping.elapsed() < period
             || self.engine.role != Role::Master
             || self.engine.is_failing_over()
             || self.is_saved_for_good
+            || self.engine.status.log.write_error.is_some()
             || self.engine.status.replicas.is_empty()
         {
             return;

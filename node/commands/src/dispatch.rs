@@ -103,7 +103,7 @@ impl Engine {
         if self.settings.maxmemory_bytes > 0 {
             self.admit_to_memory(session, command)?;
         }
-        if self.refuses_writes_for_disk() && (may_write(session, command) || command.name == "ping") {
+        if self.refuses_writes_for_disk() && (may_write(session, command) || is_probe(session, command)) {
             return Err(Refusal::Fixed(CANNOT_SAVE));
         }
         if self.status.log.write_error.is_some() {
@@ -163,7 +163,9 @@ impl Engine {
     #[cold]
     fn admit_without_log(&self, session: &Session, command: &Command) -> Result<(), Refusal> {
         match self.log_refusal() {
-            Some(text) if may_write(session, command) || command.name == "ping" => Err(Refusal::text(text)),
+            Some(text) if may_write(session, command) || is_probe(session, command) => {
+                Err(Refusal::text(text))
+            }
             _ => Ok(()),
         }
     }
@@ -265,6 +267,12 @@ pub(crate) fn find(request: Request<'_>) -> Result<&'static Command, Refusal> {
     }
     table::subcommand(command, request.args[1])
         .ok_or_else(|| Refusal::unknown_subcommand(command, request.args[1]))
+}
+
+/// A PING by which somebody looks whether all is well: it is told of a disk that takes no writes. A replica's handshake
+/// begins with PING, too, and who comes back is not to be kept away: the first command of a connection passes.
+fn is_probe(session: &Session, command: &Command) -> bool {
+    command.name == "ping" && session.last_command.is_some()
 }
 
 /// Whether executing `command` now may change data: EXEC does what was queued.

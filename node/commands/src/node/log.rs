@@ -82,6 +82,13 @@ fn bgrewriteaof(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 impl Engine {
+    /// The last byte of the stream that anybody can be sent: what waits for the disk is applied and not there yet.
+    #[must_use]
+    pub fn offset_visible(&self) -> Offset {
+        let waiting = self.status.log.waiting_bytes;
+        Offset::new(self.log.offset().get().saturating_sub(waiting))
+    }
+
     /// The reply, without its `-`, to what may write while the log cannot be written.
     pub fn log_refusal(&self) -> Option<String> {
         let error = self.status.log.write_error.as_ref()?;

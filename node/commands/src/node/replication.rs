@@ -85,7 +85,7 @@ fn role(call: &mut Call<'_>) -> Result<(), Failure> {
     }
     reply.array(3);
     reply.bulk(b"master");
-    reply.integer(offset.get() as i64);
+    reply.integer(call.engine.offset_visible().get() as i64);
     let is_online = |replica: &&ReplicaStatus| replica.state == "online";
     reply.array(status.replicas.iter().filter(is_online).count());
     for replica in status.replicas.iter().filter(is_online) {

@@ -27,7 +27,7 @@ pub(super) fn replication(source: &Source<'_>, lines: &mut Lines<'_>) {
             ),
         );
     }
-    let offset = engine.log.offset();
+    let offset = engine.offset_visible();
     let hot_bytes = offset.next().get().saturating_sub(status.hot_first.get());
     lines.add("master_failover_state", status.failover.info_name());
     lines.add("master_replid", status.replid);
