@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -56,8 +56,8 @@ pub struct BufferManager {
     storage: Arc<dyn Storage>,
     /// What of the history is kept. Changes by `SetBudget`.
     history: Option<HistoryLimits>,
-    /// It is being looked at.
-    is_trimming: bool,
+    /// Alive while a thread looks at it.
+    trimming: Weak<()>,
     shard: mpsc::Sender<ShardMessage>,
     _guard: PartGuard,
 }
@@ -118,7 +118,7 @@ impl BufferManager {
             stalled,
             storage,
             history,
-            is_trimming: false,
+            trimming: Weak::new(),
             shard,
             _guard: guard,
         }
@@ -126,7 +126,9 @@ impl BufferManager {
 
     /// Has the history looked at, on a thread that may wait for the disk.
     fn trim_history(&mut self, context: &mut Context<Self>) {
-        let Some(limits) = self.history.filter(|_| !self.is_trimming) else { return };
+        let Some(limits) = self.history.filter(|_| self.trimming.strong_count() == 0) else { return };
+        let running = Arc::new(());
+        self.trimming = Arc::downgrade(&running);
         let (storage, wanted) = (self.storage.clone(), self.wanted());
         let to = context.address().recipient();
         let spawned = background::spawn("history", move || {
@@ -134,8 +136,11 @@ impl BufferManager {
             let outcome = history::trim(&*storage, folder, limits, unix_now(), wanted.as_ref());
             let bytes_hard_max = limits.hard_max();
             tell(&to, HistoryTrimmed { outcome, bytes_hard_max }, WhenFull::Complain);
+            drop(running);
         });
-        self.is_trimming = spawned.is_ok();
+        if let Err(error) = spawned {
+            tracing::warn!("The history could not be trimmed: {}", crate::words_of(&error));
+        }
     }
 
     fn wanted(&self) -> Option<Wanted> {
@@ -224,7 +229,6 @@ impl Handler<HistoryTrimmed> for BufferManager {
     type Result = ();
 
     fn handle(&mut self, trimmed: HistoryTrimmed, _: &mut Self::Context) {
-        self.is_trimming = false;
         match trimmed.outcome {
             Ok(Trimmed { bytes, files, took_from_reader }) => {
                 if took_from_reader {

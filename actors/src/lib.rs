@@ -28,6 +28,7 @@
 //! | `Master` | shard | `MasterStatus`: drop; `FailOver`, `FailoverAborted`: complain | |
 //! | `AofSender` | links (session) | `HistoryNews`, `PayloadNews` | wait |
 //! | `BufferManager` | `Master` | `ReplicaStalled` | complain |
+//! | history thread | `BufferManager` | `HistoryTrimmed` | complain |
 //! | `Snapshotter` | shard | `TakeSnapshot` | wait |
 //! | save thread | shard | `SaveEnded` | wait |
 //! | snapshot thread | `Snapshotter` | `SnapshotEnded` | complain |
